@@ -1,0 +1,1 @@
+"""The command `graft`: thin commands over the four packages, heavy imports inside the commands."""
