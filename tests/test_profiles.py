@@ -1,0 +1,105 @@
+"""Cost profiles: published wholes are reassembled exactly, and nothing uncertain passes for known."""
+
+from __future__ import annotations
+
+from importlib import resources
+
+import pytest
+
+from grafting import GraftError
+from kernel_model import costs
+from kernel_model.core import prices
+
+PROFILES = costs.available()
+TEXT = resources.files("kernel_model").joinpath("profiles", "sel4-skylake.toml").read_text(encoding="utf-8")
+
+PUBLISHED_CYCLES = {"call": 718, "reply": 576, "notify_waiter": 753, "interrupt_to_user": 1638, "null_syscall": 181}
+
+
+def code_of(text: str) -> str:
+    with pytest.raises(GraftError) as caught:
+        costs.parse(text)
+    return caught.value.diagnostics[0].code
+
+
+@pytest.mark.parametrize("name", PROFILES)
+@pytest.mark.parametrize("split", costs.SPLITS)
+def test_every_composite_is_the_sum_of_its_primitives_to_the_picosecond(name: str, split: str) -> None:
+    profile = costs.load(name).with_split(split)
+    table = profile.prices
+    for composite in profile.composites.values():
+        assert composite.equation is not None
+        assert sum(c * table[prices.INDEX[term]] for c, term in composite.equation.terms) == composite.at(split)
+
+
+def test_the_figures_published_for_sel4_on_skylake_come_out_in_cycles() -> None:
+    profile = costs.load("sel4-skylake")
+    table = profile.prices
+    for name, cycles in PUBLISHED_CYCLES.items():
+        equation = profile.composites[name].equation
+        assert equation is not None
+        ps = sum(int(table[prices.INDEX[term]]) * c for c, term in equation.terms)
+        assert round(ps * profile.hz / 10**12, 2) == cycles
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_every_primitive_has_a_price_with_a_certainty_and_a_worst_case(name: str) -> None:
+    profile = costs.load(name)
+    assert set(profile.primitives) == {p.name for p in prices.PRIMITIVES} - set(prices.UNIT_PRICED)
+    for figure in profile.primitives.values():
+        assert min(figure.low, figure.value, figure.high) >= 0
+        assert max(figure.low, figure.value, figure.high) <= figure.worst
+        assert figure.source or figure.certainty in (costs.Certainty.ASSUMED, costs.Certainty.DERIVED)
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_what_counts_picoseconds_costs_one_picosecond(name: str) -> None:
+    table = costs.load(name).prices
+    assert [table[prices.INDEX[unit]] for unit in prices.UNIT_PRICED] == [1] * len(prices.UNIT_PRICED)
+
+
+def test_the_digest_depends_on_every_figure_but_not_on_comments() -> None:
+    profile = costs.parse(TEXT)
+    assert costs.parse("# a remark\n" + TEXT).digest == profile.digest
+    assert costs.parse(TEXT.replace("value = 718", "value = 719")).digest != profile.digest
+    assert profile.with_split("low").digest == profile.digest
+
+
+def test_an_unknown_profile_is_named_with_those_that_exist() -> None:
+    with pytest.raises(GraftError, match="G0830") as caught:
+        costs.load("sel4-skylark")
+    assert "sel4-skylake" in caught.value.diagnostics[0].helps[0]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "code"),
+    [
+        ("schema = 1", "schema = 2", "G0831"),
+        ("schema = 1", "schema = ", "G0831"),
+        ("hz = 3_400_000_000", 'hz = "fast"', "G0831"),
+        ("hz = 3_400_000_000", "hz = 0", "G0832"),
+        ("switch = { value = 186, high = 286,", "switch = { value = 186, hi = 286,", "G0831"),
+        ("switch = { value = 186, high = 286,", "switch = { value = 186, high = 100,", "G0832"),
+        ("switch = { value = 186,", "switch = { value = -186,", "G0832"),
+        (', source = "fog", note = "rdtsc" }\ndebit', "}\ndebit", "G0832"),
+        ('certainty = "assumed", note = "one load and a branch"', 'note = "one load"', "G0832"),
+        ('source = "fog"', 'source = "fox"', "G0832"),
+        ('cpu = "Intel Skylake"\n\n[sources.fog]', 'cpu = "Intel Haswell"\n\n[sources.fog]', "G0836"),
+        ("timer_arm = ", "timer_harm = ", "G0831"),
+        ("hook_check = { value = 3, low = 1, high = 10,", "[primitive2]\nx = {", "G0831"),
+        ('exit = { equation = "null_syscall - entry"', 'exit = { equation = "call - entry"', "G0834"),
+        ('exit = { equation = "null_syscall - entry"', 'exit = { equation = "null_syscall -"', "G0834"),
+        ('exit = { equation = "null_syscall - entry"', 'exit = { equation = "null_syscall - enter"', "G0834"),
+        ('exit = { equation = "null_syscall - entry"', 'exit = { equation = "dispatch_call"', "G0834"),
+        ('dispatch_call = { equation = "call - entry - switch - exit"', 'dispatch_call = { equation = "call"', "G0835"),
+    ],
+)
+def test_a_faulty_profile_is_refused_with_its_reason(old: str, new: str, code: str) -> None:
+    assert old in TEXT
+    assert code_of(TEXT.replace(old, new, 1)) == code
+
+
+def test_a_missing_price_is_named() -> None:
+    lines = [line for line in TEXT.splitlines() if not line.startswith("timer_arm")]
+    with pytest.raises(GraftError, match=r"G0833.*timer_arm"):
+        costs.parse("\n".join(lines))
