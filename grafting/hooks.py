@@ -89,7 +89,10 @@ class Result(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Helper:
-    """A function of the kernel that a program may call; `sends` counts messages, `map_op` a map operation."""
+    """A function of the kernel that a program may call; `sends` counts messages, `map_op` a map operation.
+
+    `params` names the arguments, for the C header and the documentation.
+    """
 
     number: int
     name: str
@@ -98,6 +101,7 @@ class Helper:
     sends: int = 0
     map_op: bool = False
     doc: str = ""
+    params: tuple[str, ...] = ()
 
 
 _SEND_ARGS = (Arg.SLOT, Arg.OP, Arg.SCALAR)
@@ -106,30 +110,46 @@ HELPERS: dict[int, Helper] = {
     helper.number: helper
     for helper in (
         Helper(1, "map_lookup_elem", (Arg.MAP, Arg.KEY), Result.VALUE_OR_NULL, map_op=True,
-               doc="address of the value under the key, or 0"),
+               doc="address of the value under the key, or 0",
+               params=("map", "key")),
         Helper(2, "map_update_elem", (Arg.MAP, Arg.KEY, Arg.VALUE, Arg.SCALAR), Result.STATUS, map_op=True,
-               doc="store a copy of the value; flags must be 0; -E2BIG when no place is free, -ENOENT past an array"),
+               doc="store a copy of the value; flags must be 0; -E2BIG when no place is free, -ENOENT past an array",
+               params=("map", "key", "value", "flags")),
         Helper(3, "map_delete_elem", (Arg.MAP, Arg.KEY), Result.STATUS, map_op=True,
-               doc="remove the key; -ENOENT if absent, -EINVAL on an array"),
+               doc="remove the key; -ENOENT if absent, -EINVAL on an array",
+               params=("map", "key")),
         Helper(5, "ktime_get_ns", (), Result.SCALAR, doc="the kernel's monotonic clock, ns"),
         Helper(1000, "send", (*_SEND_ARGS, Arg.READ, Arg.LENGTH), Result.STATUS, sends=1,
-               doc="reserve a send of (slot, op, tag, body, length); committed when the handler returns"),
+               doc="reserve a send of (slot, op, tag, body, length); committed when the handler returns",
+               params=("slot", "op", "tag", "body", "length")),
         Helper(1001, "send_from_body", (*_SEND_ARGS, Arg.SCALAR, Arg.LENGTH), Result.STATUS, sends=1,
-               doc="the same, the body being (offset, length) of the current message"),
+               doc="the same, the body being (offset, length) of the current message",
+               params=("slot", "op", "tag", "offset", "length")),
         Helper(1002, "send_with", (*_SEND_ARGS, Arg.READ, Arg.LENGTH), Result.STATUS, sends=1,
-               doc="the same, the memory beginning with a send_options record (32 bytes), then the body"),
+               doc="the same, the memory beginning with a send_options record (32 bytes), then the body",
+               params=("slot", "op", "tag", "record", "length")),
         Helper(1003, "answer", (Arg.SCALAR, Arg.READ, Arg.LENGTH), Result.STATUS,
-               doc="set the reply (status, body, length) to the current request; verdict `answered` sends it"),
+               doc="set the reply (status, body, length) to the current request; verdict `answered` sends it",
+               params=("status", "body", "length")),
         Helper(1004, "timer_arm", (Arg.SCALAR, Arg.SCALAR), Result.STATUS,
-               doc="fire the timer (id) after (delay) ns; re-arms the id if it is armed"),
-        Helper(1005, "timer_cancel", (Arg.SCALAR,), Result.STATUS, doc="-ENOENT if no timer of this id is armed"),
+               doc="fire the timer (id) after (delay) ns; re-arms the id if it is armed",
+               params=("id", "delay_ns")),
+        Helper(1005, "timer_cancel", (Arg.SCALAR,), Result.STATUS, doc="-ENOENT if no timer of this id is armed",
+               params=("id",)),
         Helper(1006, "release", (Arg.SCALAR, Arg.SCALAR), Result.STATUS,
-               doc="complete (status 0 resumes, else fails) the held operation with this tag"),
-        Helper(1007, "hint", (Arg.SCALAR, Arg.SCALAR), Result.STATUS, doc="(addr, pages) will be touched soon"),
+               doc="complete (status 0 resumes, else fails) the held operation with this tag",
+               params=("tag", "status")),
+        Helper(1007, "hint", (Arg.SCALAR, Arg.SCALAR), Result.STATUS, doc="(addr, pages) will be touched soon",
+               params=("addr", "pages")),
         Helper(1008, "copy", (Arg.WRITE_THIRD, Arg.READ_THIRD, Arg.LENGTH), Result.STATUS,
-               doc="copy bytes from r2 to r1; the ranges may overlap"),
+               doc="copy bytes from r2 to r1; the ranges may overlap",
+               params=("to", "from", "length")),
         Helper(1009, "fill", (Arg.WRITE_THIRD, Arg.SCALAR, Arg.LENGTH), Result.STATUS,
-               doc="set bytes at r1 to the low byte of r2"),
+               doc="set bytes at r1 to the low byte of r2",
+               params=("to", "byte", "length")),
+        Helper(1010, "answer_from_body", (Arg.SCALAR, Arg.SCALAR, Arg.LENGTH), Result.STATUS,
+               doc="the same as answer, the body being (offset, length) of the current message; -EINVAL outside it",
+               params=("status", "offset", "length")),
     )
 }  # fmt: skip
 
@@ -205,7 +225,9 @@ GRAFT_HOOKS: dict[str, Hook] = {
         _graft_hook(Event.SUBMIT, _SENDING, {"pass": PASS, "hold": HOLD, "drop": DROP}),
         _graft_hook(Event.REPLY, _SENDING, {"deliver": DELIVER, "consume": CONSUME}),
         _graft_hook(Event.FAILURE, _SENDING, {"deliver": DELIVER, "consume": CONSUME}),
-        _graft_hook(Event.REQUEST, _SENDING | {1003}, {"pass": PASS, "answered": ANSWERED, "drop": DROP}, steer=True),
+        _graft_hook(
+            Event.REQUEST, _SENDING | {1003, 1010}, {"pass": PASS, "answered": ANSWERED, "drop": DROP}, steer=True
+        ),
         _graft_hook(Event.TIMER, _SENDING, {"done": DONE}),
         _graft_hook(Event.SCHEDULE, _BASE | {1007}, {"done": DONE}),
     )

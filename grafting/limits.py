@@ -7,8 +7,9 @@ compiler, the verifier, the engines and the kernel model alike.
 from typing import Final
 
 # --- source text -----------------------------------------------------------------------------------------------------
-SOURCE_BYTES: Final = 256 * 1024  # bytes; a graft is small by intent, and parsing stays well under a second
+SOURCE_BYTES: Final = 256 * 1024  # bytes; a graft is small by intent; the densest text of this size parses in a few seconds
 SOURCE_NESTING: Final = 64  # open brackets; keeps every recursive walk of the tree far from Python's own limit
+TREE_DEPTH: Final = 128  # levels of the syntax tree: chains of operators, `else if` and blocks; see SOURCE_NESTING
 DIAGNOSTICS_MAX: Final = 20  # errors reported in one run; later ones are mostly consequences of earlier ones
 
 # --- language --------------------------------------------------------------------------------------------------------
@@ -19,9 +20,19 @@ INLINE_COPY_BYTES: Final = 128  # longer copies and fills go through helpers 100
 
 # --- bytecode and objects --------------------------------------------------------------------------------------------
 OBJECT_BYTES: Final = 16 * 1024 * 1024  # an ELF file read from outside
+OBJECT_SECTIONS: Final = 4096  # a handler, its relocations and a little more each; 13 us of reading a section
+OBJECT_SYMBOLS: Final = 16_384  # 20 us of reading a symbol: a third of a second in all
+OBJECT_RELOCATIONS: Final = 131_072  # two per instruction slot; 4 us each
+OBJECT_NAME_BYTES: Final = 1024  # of a section or symbol; clang's own are far shorter
+METADATA_BYTES: Final = 4 * 1024 * 1024  # the section `.graft`: source text, its spans and test messages in hex
+BTF_BYTES: Final = 4 * 1024 * 1024  # sections `.BTF` and `.BTF.ext`, each
+BTF_TYPES: Final = 65_536  # types of one object; Linux's own whole type information has twice as many
+ASSEMBLY_CHARACTERS: Final = 4 * 1024 * 1024  # assembly text: the longest program, disassembled, fits with room
 PROGRAM_SLOTS: Final = 65_536  # 8-byte slots in one handler, local callees included
+OBJECT_SLOTS: Final = 262_144  # of all handlers together, a callee counted in each that calls it; 4 us each
 PROGRAM_MAPS: Final = 64  # per object, global data sections included
 PROGRAM_HANDLERS: Final = 64  # per object
+PROTOCOL_OPS: Final = 1024  # operations of all protocols that one object declares
 CAPABILITY_SLOTS: Final = 32  # declared by one graft
 MAP_KEY_BYTES: Final = 64  # copied into the stack frame for every lookup
 MAP_VALUE_BYTES: Final = 65_536  # one value; state sections count as one value
@@ -37,7 +48,14 @@ BODY_BYTES: Final = 65_536  # longest message body
 # --- running ---------------------------------------------------------------------------------------------------------
 DEFAULT_FUEL: Final = 10_000_000  # instructions; what fuel=None means: about 20 ms in the fast interpreter
 OUTBOX_ENTRIES: Final = 64  # sends of one activation
+TIMERS_ARMED: Final = 64  # of one graft at once: bounds the search for an id
+TIMER_DELAY_NS: Final = 10**13  # longest delay or deadline, under three hours: clocks of 64 bits of ps end after 106 days
 
 # --- verifier --------------------------------------------------------------------------------------------------------
 VERIFIER_STEPS: Final = 1_000_000  # abstract instructions, summed over paths, as in Linux
 VERIFIER_SECONDS: Final = 60.0  # wall time of one verification; the last resort behind the step limit
+
+# --- caches ----------------------------------------------------------------------------------------------------------
+CACHE_FREE_BYTES: Final = 64 * 1024 * 1024  # free space below which nothing is cached on disk; entries are about 1 MB
+CACHE_OBJECTS: Final = 1000  # compiled objects kept; some tens of KB each
+CACHE_DAYS: Final = 30  # days after which an unused cache directory is removed; each edit of hot code leaves one

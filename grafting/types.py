@@ -135,6 +135,13 @@ BOOL = BoolType()
 BUILTIN: dict[str, Scalar] = {str(t): t for t in (U8, U16, U32, U64, I8, I16, I32, I64, BOOL)}
 
 
+def widens(have: Type, want: Type) -> bool:
+    """Whether every value of `have` is one of the wider number type `want`, so that nothing is lost on the way."""
+    if not isinstance(have, IntType) or not isinstance(want, IntType):
+        return False
+    return have.bits < want.bits and (want.signed or not have.signed)
+
+
 def register_type(type_: Scalar) -> IntType | BoolType:
     """Return the number type in which a scalar is computed: an enum's representation, else the type itself."""
     return type_.repr if isinstance(type_, EnumType) else type_
