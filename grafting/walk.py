@@ -1,0 +1,197 @@
+"""Walks over the typed tree: blocks inside statements, and what happens while a statement's operands are evaluated.
+
+`operand_events` tells, in the order of evaluation, which views are used and which functions are called: all that the
+passes over views and effects have to know about expressions. The use of a view stands where its bytes are read, that
+is after the indices of its place have been evaluated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from grafting import typed
+from grafting.diagnostics import Span
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """The bytes that a view shows are read, written, or passed on."""
+
+    view: typed.ViewVariable
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """A function runs."""
+
+    function: typed.Function
+    span: Span
+
+
+Event = Use | Called
+
+
+def inner_blocks(stmt: typed.Stmt) -> tuple[typed.Block, ...]:
+    """Return the blocks directly inside a statement."""
+    match stmt:
+        case (
+            typed.Bind(otherwise=otherwise) | typed.WriteAbsent(otherwise=otherwise) | typed.MapStore(otherwise=otherwise)
+            | typed.MapUpdate(otherwise=otherwise) | typed.Send(otherwise=otherwise)
+            | typed.ArmTimer(otherwise=otherwise)
+        ):  # fmt: skip
+            return (otherwise,)
+        case typed.If(then=then, otherwise=otherwise):
+            return then, otherwise
+        case typed.For(body=body) | typed.While(body=body):
+            return (body,)
+        case typed.Match(arms=arms):
+            return tuple(arm.body for arm in arms)
+        case _:
+            return ()
+
+
+def statements(block: typed.Block) -> Iterator[typed.Stmt]:
+    """Return every statement of a block, inner blocks included, in the order of the source."""
+    for stmt in block.statements:
+        yield stmt
+        for inner in inner_blocks(stmt):
+            yield from statements(inner)
+
+
+def operand_events(stmt: typed.Stmt) -> Iterator[Event]:
+    """Return what happens in a statement outside its inner blocks; a `Bind`'s default comes last."""
+    match stmt:
+        case typed.Declare(value=value, elements=elements):
+            yield from expressions(value, *elements)
+        case typed.Bind(value=absent, default=default):
+            yield from absent_events(absent)
+            yield from expressions(default)
+        case typed.Alias(place=place):
+            yield from place_events(place)
+        case typed.Write(place=place, value=value):
+            yield from _index_events(place)
+            yield from expressions(value)
+            yield from _use(place)
+        case typed.WriteAbsent(target=target, value=value):
+            yield from absent_events(target)
+            yield from expressions(value)
+            yield from _use(target.place)
+        case typed.MapStore(key=key, value=stored):
+            yield from expressions(key)
+            yield from _stored(stored)
+        case typed.MapUpdate(key=key, value=value):
+            yield from expressions(key, value)
+        case typed.Delete(key=key):
+            yield from expressions(key)
+        case typed.If(condition=condition) | typed.While(condition=condition):
+            yield from expressions(condition)
+        case typed.For(start=start, end=end):
+            yield from expressions(start, end)
+        case typed.Match(subject=subject):
+            yield from expressions(subject)
+        case typed.ReturnValue(value=value):
+            yield from expressions(value)
+        case typed.ReturnAnswer(status=status, payload=payload):
+            yield from expressions(status)
+            yield from payload_events(payload)
+        case typed.Send(payload=payload, tag=tag, deadline=deadline, grants=grants):
+            yield from expressions(*_payload_operands(payload))
+            yield from expressions(tag, deadline, *(grant for grant in grants if not isinstance(grant, int)))
+            yield from _by_address(payload)
+        case typed.ArmTimer(timer=timer, delay=delay):
+            yield from expressions(timer, delay)
+        case typed.CallStatus(arguments=arguments):
+            yield from expressions(*arguments)
+        case typed.Evaluate(function=function, arguments=arguments, span=span):
+            yield from expressions(*arguments)
+            yield Called(function, span)
+        case typed.Break() | typed.Continue() | typed.ReturnVerdict():
+            pass
+
+
+def expressions(*exprs: typed.Expr | None) -> Iterator[Event]:
+    """Return what happens while expressions are evaluated one after the other."""
+    for expr in exprs:
+        match expr:
+            case typed.Read(place=place):
+                yield from place_events(place)
+            case (
+                typed.Negate(operand=operand) | typed.Invert(operand=operand) | typed.Not(operand=operand)
+                | typed.Conversion(operand=operand)
+            ):  # fmt: skip
+                yield from expressions(operand)
+            case (
+                typed.Arithmetic(left=left, right=right) | typed.Comparison(left=left, right=right)
+                | typed.Logical(left=left, right=right)
+            ):  # fmt: skip
+                yield from expressions(left, right)
+            case typed.Inlined(function=function, arguments=arguments, span=span):
+                yield from expressions(*arguments)
+                yield Called(function, span)
+            case _:
+                pass
+
+
+def place_events(place: typed.Place) -> Iterator[Event]:
+    """Return what happens while a place is found and used."""
+    yield from _index_events(place)
+    yield from _use(place)
+
+
+def _index_events(place: typed.Place) -> Iterator[Event]:
+    for step in place.steps:
+        if isinstance(step, typed.IndexStep):
+            yield from expressions(step.index)
+
+
+def _use(place: typed.Place) -> Iterator[Event]:
+    if isinstance(place.root, typed.ViewVariable):
+        yield Use(place.root, place.span)
+
+
+def absent_events(absent: typed.Absent) -> Iterator[Event]:
+    """Return what happens while something that may be absent is looked for."""
+    match absent:
+        case typed.Lookup(key=key):
+            yield from expressions(key)
+        case typed.CheckedIndex(place=place, index=index):
+            yield from _index_events(place)
+            yield from expressions(index)
+            yield from _use(place)
+        case typed.BodyView():
+            pass
+
+
+def _payload_operands(payload: typed.Payload) -> Iterator[typed.Expr]:
+    """Return the expressions that a payload evaluates, in order."""
+    match payload:
+        case typed.StructValue(parts=parts):
+            yield from (expr for _, expr in parts)
+        case typed.BodyRange(start=start, end=end):
+            yield start
+            if end is not None:
+                yield end
+        case typed.PlaceValue(place=place):
+            yield from (step.index for step in place.steps if isinstance(step, typed.IndexStep))
+        case typed.NoBody():
+            pass
+
+
+def payload_events(payload: typed.Payload) -> Iterator[Event]:
+    """Return what happens while a body is made; a body passed by address is read at the very end."""
+    yield from expressions(*_payload_operands(payload))
+    yield from _by_address(payload)
+
+
+def _by_address(payload: typed.Payload) -> Iterator[Event]:
+    if isinstance(payload, typed.PlaceValue):
+        yield from _use(payload.place)
+
+
+def _stored(value: typed.Expr | typed.Payload) -> Iterator[Event]:
+    if isinstance(value, typed.StructValue | typed.PlaceValue | typed.BodyRange | typed.NoBody):
+        yield from payload_events(value)
+    else:
+        yield from expressions(value)
