@@ -1,0 +1,242 @@
+"""The numba tier: rebuilds hot modules over compiled functions, with a disk cache that cannot go stale.
+
+Imported by `jit.hot.tier` alone, so that nobody pays for numba who does not use it.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import platform
+import shutil
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FunctionType, ModuleType, SimpleNamespace
+from typing import Any
+
+import llvmlite
+import numba
+import numpy as np
+from llvmlite import ir
+from llvmlite.binding import get_host_cpu_features, get_host_cpu_name
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from grafting import limits
+from jit import hot
+from jit.hot import Word, functions_of, imports_of, mark_of
+
+# --- primitives: the machine forms of `jit.words` ---------------------------------------------------------------------
+
+
+def _conversion(target: Any) -> Any:
+    @intrinsic  # type: ignore[untyped-decorator]
+    def convert(typing_context: Any, value: Any) -> Any:
+        return target(target), lambda context, builder, signature, args: args[0]
+
+    return convert
+
+
+def _address(context: Any, builder: Any, array_type: Any, array: Any, offset: Any, bits: int) -> Any:
+    data = context.make_array(array_type)(context, builder, array).data
+    return builder.bitcast(builder.gep(data, [offset]), ir.IntType(bits).as_pointer())
+
+
+def _load(bits: int) -> Any:
+    @intrinsic  # type: ignore[untyped-decorator]
+    def load(typing_context: Any, arena: Any, offset: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            pointer = _address(context, builder, signature.args[0], args[0], args[1], bits)
+            value = builder.load(pointer, align=1)
+            return value if bits == 64 else builder.zext(value, ir.IntType(64))
+
+        return types.uint64(arena, types.intp), generate
+
+    return load
+
+
+def _store(bits: int) -> Any:
+    @intrinsic  # type: ignore[untyped-decorator]
+    def store(typing_context: Any, arena: Any, offset: Any, value: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            pointer = _address(context, builder, signature.args[0], args[0], args[1], bits)
+            builder.store(args[2] if bits == 64 else builder.trunc(args[2], ir.IntType(bits)), pointer, align=1)
+            return context.get_dummy_value()
+
+        return types.void(arena, types.intp, types.uint64), generate
+
+    return store
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _move_bytes(typing_context: Any, arena: Any, target: Any, source: Any, length: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        to = _address(context, builder, signature.args[0], args[0], args[1], 8)
+        from_ = _address(context, builder, signature.args[0], args[0], args[2], 8)
+        cgutils.raw_memmove(builder, to, from_, args[3], 1)
+        return context.get_dummy_value()
+
+    return types.void(arena, types.intp, types.intp, types.intp), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _fill_bytes(typing_context: Any, arena: Any, target: Any, value: Any, length: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        to = _address(context, builder, signature.args[0], args[0], args[1], 8)
+        cgutils.memset(builder, to, args[3], builder.trunc(args[2], ir.IntType(8)))
+        return context.get_dummy_value()
+
+    return types.void(arena, types.intp, types.uint64, types.intp), generate
+
+
+def _fetch(code: Any, pc: Any) -> Any:
+    row = code[np.uint64(pc)]
+    return row["imm"], row["offset"], row["touch"], row["op"], row["dst"], row["src"], row["shift"]
+
+
+def _open_registers(registers: Any) -> Any:
+    return registers
+
+
+def _close_registers(registers: Any, opened: Any) -> None:
+    pass
+
+
+_OPTIONS: dict[str, Any] = {"_nrt": False, "nogil": True, "error_model": "numpy", "boundscheck": False}
+_INLINED: dict[str, Any] = {**_OPTIONS, "forceinline": True}
+
+
+@functools.cache
+def _primitives() -> dict[str, Any]:
+    return {
+        "u64": _conversion(types.uint64),
+        "i64": _conversion(types.int64),
+        **{f"load{bits}": _load(bits) for bits in (8, 16, 32, 64)},
+        **{f"store{bits}": _store(bits) for bits in (8, 16, 32, 64)},
+        "move_bytes": _move_bytes,
+        "fill_bytes": _fill_bytes,
+        "fetch": numba.njit(**_INLINED)(_fetch),
+        "open_registers": numba.njit(**_INLINED)(_open_registers),
+        "refresh_registers": numba.njit(**_INLINED)(_close_registers),
+        "close_registers": numba.njit(**_INLINED)(_close_registers),
+    }
+
+
+# --- rebuilding a module ----------------------------------------------------------------------------------------------
+
+
+@functools.cache
+def build(module: ModuleType) -> SimpleNamespace:
+    """Return the compiled hot functions of `module`, those that it imports being built first."""
+    built = {imported.__name__: build(imported) for imported in imports_of(module)}
+    functions = functions_of(module)
+    namespace: dict[str, Any] = {}
+    for name, value in vars(module).items():
+        if isinstance(value, Word):
+            namespace[name] = np.uint64(value)
+        elif type(value) is int:
+            namespace[name] = np.int64(value)  # an int would be a literal type, and callees compiled for each value
+        elif mark_of(value) == "primitive":
+            namespace[name] = _primitives()[value.__name__]
+        elif mark_of(value) and value.__module__ != module.__name__:
+            namespace[name] = getattr(built[value.__module__], value.__name__)
+        else:
+            namespace[name] = value
+    compiled = {}
+    with _cache_of(module) as cached:
+        for name, function in functions.items():
+            rebuilt = FunctionType(function.__code__, namespace, name, function.__defaults__, function.__closure__)
+            options = _INLINED if mark_of(function) == "inlined" else _OPTIONS
+            compiled[name] = numba.njit(cache=cached, **options)(rebuilt)
+    namespace.update(compiled)
+    return SimpleNamespace(**compiled)
+
+
+# --- the cache on disk ------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _cache_of(module: ModuleType) -> Iterator[bool]:
+    """Let functions decorated meanwhile be cached in the directory of `module`; yields whether they can be."""
+    directory = _private_directory(_cache_root() / f"hot-{_fingerprint(module)}")
+    if directory is None:
+        yield False
+        return
+    before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(directory)
+    try:
+        yield True
+    finally:
+        numba.config.CACHE_DIR = before
+
+
+def _cache_root() -> Path:
+    given = os.environ.get("XDG_CACHE_HOME", "")
+    root = Path(given) if given.startswith("/") else Path.home() / ".cache"  # the standard ignores relative paths
+    return root / "grafting"
+
+
+def _private_directory(path: Path) -> Path | None:
+    """Create `path` for this user alone; None if that fails, another could write there, or the disk is nearly full.
+
+    Cached code is run without further checks, so it must be ours.
+    """
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = path.stat()
+        mine = status.st_uid == os.getuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+        usable = os.access(path, os.W_OK | os.X_OK) and shutil.disk_usage(path).free >= limits.CACHE_FREE_BYTES
+        if not mine or not usable:
+            return None
+        os.utime(path)
+        _forget_unused(path.parent)
+    except (OSError, RuntimeError):  # RuntimeError: no home directory
+        return None
+    return path
+
+
+def _forget_unused(root: Path) -> None:
+    """Remove the directories that no process has used for `CACHE_DAYS`: leftovers of earlier versions."""
+    oldest = time.time() - limits.CACHE_DAYS * 86_400
+    for directory in root.glob("hot-*"):
+        if directory.stat().st_mtime < oldest:
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+def _fingerprint(module: ModuleType) -> str:
+    digest = hashlib.sha256()
+    for source in (Path(__file__), Path(hot.__file__), *sorted(_sources(module))):
+        digest.update(source.read_bytes())
+        digest.update(b"\0")
+    digest.update(repr(sorted(_constants(module))).encode())
+    for version in (
+        platform.python_version(), numba.__version__, llvmlite.__version__, np.__version__,
+        get_host_cpu_name(), get_host_cpu_features().flatten(),
+    ):  # fmt: skip
+        digest.update(f"{version}\0".encode())
+    return digest.hexdigest()[:32]
+
+
+def _constants(module: ModuleType) -> set[tuple[str, str, str]]:
+    """Return (module, name, value) of all constants frozen into that code, wherever they were imported from."""
+    found = {
+        (module.__name__, name, repr(value))
+        for name, value in vars(module).items()
+        if not name.startswith("__") and isinstance(value, int | str | tuple)
+    }
+    for imported in imports_of(module):
+        found |= _constants(imported)
+    return found
+
+
+def _sources(module: ModuleType) -> set[Path]:
+    """Return the files of `module` and of every module whose hot functions it reaches."""
+    assert module.__file__ is not None
+    sources = {Path(module.__file__)}
+    for imported in imports_of(module):
+        sources |= _sources(imported)
+    return sources
