@@ -1,0 +1,82 @@
+"""The examples of the documents compile, and those that are errors are the errors that they claim to be.
+
+A block marked `graft` is a whole graft, or stands behind the first block of its document; one without a handler gets
+one. A block `graft-error CODE` must be refused with that code.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import grafting
+from grafting.diagnostics import GraftError, Source
+from grafting.lexer import HARD_WORDS, scan
+from jit import testing
+
+ROOT = Path(__file__).resolve().parents[1]
+HANDLER = "on submit(op) { return pass }\n"
+_BLOCK = re.compile(r"^```(graft|graft-error (G\d{4}))\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A block of a document: `code` is that of the error it shows, `line` its first line in the document."""
+
+    document: Path
+    line: int
+    code: str | None
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.document.stem}-{self.line}"
+
+
+def examples(document: Path) -> list[Example]:
+    text = document.read_text()
+    found: list[Example] = []
+    for match in _BLOCK.finditer(text):
+        body = match[3]
+        line = text.count("\n", 0, match.start()) + 2
+        words = [token.type for token in scan(Source("", body)).tokens]
+        whole = body if words[0] == "GRAFT" else found[0].text.removesuffix(HANDLER) + body
+        found.append(Example(document, line, match[2], whole if "ON" in words else whole + HANDLER))
+    return found
+
+
+EXAMPLES = [
+    example for path in (*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md") for example in examples(path)
+]
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=str)
+def test_example_compiles_or_is_the_error_that_it_claims_to_be(example: Example) -> None:
+    assert codes(example) == ([example.code] if example.code else [])
+
+
+def codes(example: Example) -> list[str]:
+    try:
+        grafting.compile_graft(example.text, filename=str(example))
+    except GraftError as error:
+        return [diagnostic.code for diagnostic in error.diagnostics]
+    return []
+
+
+@pytest.mark.parametrize("example", [e for e in EXAMPLES if e.code is None and '\ntest "' in e.text], ids=str)
+def test_the_tests_of_an_example_pass(example: Example) -> None:
+    for result in testing.run_tests(grafting.compile_graft(example.text)):
+        assert not result.failures, result.name
+
+
+def test_the_reference_has_an_example_of_every_word() -> None:
+    reference = [example for example in EXAMPLES if example.document.name == "language.md"]
+    words = {token.value for example in reference for token in scan(Source("", example.text)).tokens}
+    assert not HARD_WORDS - words
+
+
+def test_the_reference_lists_the_words_that_are_never_names() -> None:
+    text = " ".join((ROOT / "docs" / "language.md").read_text().split())
+    assert f"`{' '.join(sorted(HARD_WORDS))}`" in text
