@@ -38,6 +38,9 @@ def check(source: Source, tree: syntax.Graft) -> typed.Graft:
     for item in tree.items:
         if isinstance(item, syntax.On):
             handlers.check(item)
+    if not any(isinstance(item, syntax.On) for item in tree.items):
+        report.error("G0233", "this graft has no handler", tree.name.span, "nothing would ever run",
+                     helps=("add one, say `on reply(msg) { return deliver }`",))  # fmt: skip
     _check_bodies(report, functions, handlers.checked)
     tests = tuple(check_test(items, handlers, item) for item in tree.items if isinstance(item, syntax.Test))
     report.finish()

@@ -6,7 +6,6 @@ Locals shadow items and earlier locals, so `let wanted = wanted[msg.tag] else ..
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -14,10 +13,8 @@ from grafting import syntax, typed
 from grafting.diagnostics import Span
 from grafting.layout import ProtocolLayout
 from grafting.program import SlotSpec
+from grafting.spelling import nearest
 from grafting.types import EnumType, Scalar, StructType
-
-SUGGESTION_CUTOFF = 0.6  # difflib's measure of likeness; below it a suggestion confuses more than it helps
-SUGGESTION_CANDIDATES = 2000  # names compared with a misspelt one; bounds the time spent on one error
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,13 +129,6 @@ def describe(symbol: Symbol) -> str:
             return "a timer's id"
         case Poison():
             return "a name"
-
-
-def nearest(name: str, candidates: Iterable[str]) -> str | None:
-    """Return the candidate most like `name`, or None if none is like it."""
-    near = [c for c in candidates if abs(len(c) - len(name)) <= 1 + len(name) // 2][:SUGGESTION_CANDIDATES]
-    found = difflib.get_close_matches(name, near, n=1, cutoff=SUGGESTION_CUTOFF)
-    return found[0] if found else None
 
 
 def suggest(name: str, candidates: Iterable[str]) -> tuple[str, ...]:
