@@ -1,0 +1,180 @@
+"""Arithmetic and comparisons on named numbers: `scalar` computes the words, this file the names.
+
+The rules of naming are those of 64-bit modular arithmetic and nothing more: `(s + c) + d` is `s + (c + d)`;
+`(s + c) - (s + d)` is `c - d`; `(s + t) - t` is `s`. A 32-bit operation whose operands and exact result are all below
+2^32 computes the same word as the 64-bit one and takes its name, so that a loop counted in w registers is as plain as
+one counted in r registers.
+"""
+
+from __future__ import annotations
+
+from grafting.isa import Alu, Condition, Swap
+from verifier import scalar as scalars
+from verifier.comparisons import Comparison
+from verifier.pointers import FARTHEST
+from verifier.scalar import Scalar
+from verifier.state import State, reaching, refined, shifted
+from verifier.terms import LENGTH, ZERO, Terms, wrap
+from verifier.values import Number, literal
+
+_U32 = (1 << 32) - 1
+
+
+def compute(terms: Terms, op: Alu, is64: bool, a: Number, b: Number) -> Number:
+    """Return `a op b`, in 64 bits, or in 32 and zero-extended."""
+    result = scalars.alu(op, is64, a.scalar, b.scalar)
+    if op is Alu.MOV:
+        return _moved(terms, is64, b, result)
+    if result.is_constant and (a.scalar.is_constant and b.scalar.is_constant):
+        return literal(result.constant_value)
+    if not is64:
+        return _narrow(terms, op, a, b, result)
+    return _named(terms, op, True, a, b, result)
+
+
+def _moved(terms: Terms, is64: bool, b: Number, result: Scalar) -> Number:
+    if is64 or b.scalar.umax <= _U32:
+        return b
+    if result.is_constant:
+        return literal(result.constant_value)
+    return Number(result, terms.apply(Alu.MOV, False, (ZERO, 0), b[1:]), 0)
+
+
+def _narrow(terms: Terms, op: Alu, a: Number, b: Number, result: Scalar) -> Number:
+    """Name a 32-bit result: as the 64-bit operation if that computes the same word."""
+    if op in (Alu.ADD, Alu.SUB) and b.symbol == ZERO:
+        step = scalars.move_sx(32, True, b.scalar)
+        exact = scalars.alu(op, True, a.scalar, step)
+        if a.scalar.umax <= _U32 and exact.smin >= 0 and exact.smax <= _U32:
+            return _named(terms, op, True, a, literal(step.value), result)
+    elif a.scalar.umax <= _U32 and b.scalar.umax <= _U32:
+        exact = scalars.alu(op, True, a.scalar, b.scalar)
+        small = op in (Alu.AND, Alu.OR, Alu.XOR, Alu.RSH, Alu.DIV, Alu.MOD)
+        if exact.umax <= _U32 and (small or _stays_small(op, a.scalar, b.scalar)):
+            return _named(terms, op, True, a, b, result)
+    return Number(result, terms.apply(op, False, a[1:], b[1:]), 0)
+
+
+def _stays_small(op: Alu, a: Scalar, b: Scalar) -> bool:
+    """Return whether the exact result of small operands is small, computed without wrapping."""
+    match op:
+        case Alu.ADD:
+            return a.umax + b.umax <= _U32
+        case Alu.SUB:
+            return a.umin >= b.umax
+        case Alu.MUL:
+            return a.umax * b.umax <= _U32
+        case Alu.LSH:
+            return b.umax < 32 and a.umax << b.umax <= _U32
+        case _:
+            return False
+
+
+def _named(terms: Terms, op: Alu, is64: bool, a: Number, b: Number, result: Scalar) -> Number:
+    """Name the result of a 64-bit operation."""
+    if op is Alu.ADD:
+        if b.symbol == ZERO:
+            return Number(result, a.symbol, wrap(a.delta + b.delta))
+        if a.symbol == ZERO:
+            return Number(result, b.symbol, wrap(a.delta + b.delta))
+        return Number(result, terms.apply(op, is64, (a.symbol, 0), (b.symbol, 0)), wrap(a.delta + b.delta))
+    if op is Alu.SUB:
+        return _difference(terms, a, b, result)
+    return Number(result, terms.apply(op, is64, a[1:], b[1:]), 0)
+
+
+def _difference(terms: Terms, a: Number, b: Number, result: Scalar) -> Number:
+    delta = wrap(a.delta - b.delta)
+    if b.symbol == ZERO:
+        return Number(result, a.symbol, delta)
+    if a.symbol == b.symbol:
+        return literal(delta)
+    sum_ = terms.definition(a.symbol)
+    if sum_ is not None and sum_.operator is Alu.ADD and sum_.is64:
+        for one, other in ((sum_.a, sum_.b), (sum_.b, sum_.a)):
+            if one == (b.symbol, 0):
+                return Number(result, other[0], wrap(delta + other[1]))
+    return Number(result, terms.apply(Alu.SUB, True, (a.symbol, 0), (b.symbol, 0)), delta)
+
+
+def extended(terms: Terms, bits: int, is64: bool, a: Number) -> Number:
+    """Return the low `bits` of a number sign-extended."""
+    result = scalars.move_sx(bits, is64, a.scalar)
+    if result.is_constant:
+        return literal(result.constant_value)
+    if a.scalar.umax < 1 << bits - 1:
+        return a._replace(scalar=result)
+    return Number(result, terms.fresh(), 0)
+
+
+def swapped(terms: Terms, kind: Swap, bits: int, a: Number) -> Number:
+    """Return the low `bits` of a number in another byte order."""
+    result = scalars.byte_swap(kind, bits, a.scalar)
+    if result.is_constant:
+        return literal(result.constant_value)
+    if kind is Swap.LE and (bits == 64 or a.scalar.umax < 1 << bits):
+        return a._replace(scalar=result)
+    return Number(result, terms.fresh(), 0)
+
+
+# --- comparisons -----------------------------------------------------------------------------------------------------
+
+
+def assumed(state: State, comparison: Comparison, is64: bool, a: Number, b: Number) -> State | None:
+    """Return the state once `a comparison b` holds; None if it cannot."""
+    if a.symbol == b.symbol and is64 and not _possible(comparison, a, b):
+        return None
+    found = scalars.assume(comparison, is64, a.scalar, b.scalar)
+    if found is None:
+        return None
+    for number, scalar in zip((a, b), found, strict=True):
+        if scalar is not number.scalar and number.symbol != ZERO:
+            state_or_none = refined(state, number.symbol, shifted(scalar, -number.delta))
+            if state_or_none is None:
+                return None
+            state = state_or_none
+    return _within_body(state, comparison, is64, a, b)
+
+
+def _possible(comparison: Comparison, a: Number, b: Number) -> bool:
+    """Return whether numbers of one symbol can compare so: decided where they are equal, or by equality."""
+    equal = a.delta == b.delta
+    if comparison is Condition.EQ:
+        return equal
+    if equal:
+        return comparison not in (Condition.NE, Condition.LT, Condition.GT, Condition.SLT, Condition.SGT)
+    return True
+
+
+_ORDERS: dict[Comparison, tuple[int, int]] = {
+    Condition.LE: (0, 0), Condition.SLE: (0, 0), Condition.LT: (0, 1), Condition.SLT: (0, 1),
+    Condition.GE: (1, 0), Condition.SGE: (1, 0), Condition.GT: (1, 1), Condition.SGT: (1, 1),
+}  # fmt: skip
+"""For each order: which side is the greater one (0: the right), and how much greater it is at least."""
+
+
+def _within_body(state: State, comparison: Comparison, is64: bool, a: Number, b: Number) -> State:
+    """Learn from `offset <= LENGTH` how far the body reaches from that offset."""
+    if LENGTH not in (a.symbol, b.symbol) or not is64:
+        return state
+    if comparison is Condition.EQ:
+        return _reach(_reach(state, a, b, 0), b, a, 0)
+    if comparison not in _ORDERS:
+        return state
+    right_is_less, gap = _ORDERS[comparison]
+    return _reach(state, b, a, gap) if right_is_less else _reach(state, a, b, gap)
+
+
+def _reach(state: State, less: Number, greater: Number, gap: int) -> State:
+    """Learn from `less + gap <= greater`, if that is about LENGTH and both are small enough to be exact."""
+    if greater.symbol != LENGTH or less.symbol == LENGTH:
+        return state
+    exact = less.scalar.umax <= FARTHEST and greater.scalar.smin >= 0 and greater.scalar.umax <= FARTHEST
+    if not exact or abs(less.delta) > FARTHEST or abs(greater.delta) > FARTHEST:
+        return state
+    return reaching(state, less.symbol, less.delta + gap - greater.delta)
+
+
+def evident(comparison: Comparison, is64: bool, a: Scalar, b: Scalar) -> bool:
+    """Return whether a comparison holds for all words of both."""
+    return scalars.assume(scalars.negate(comparison), is64, a, b) is None

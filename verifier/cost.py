@@ -1,0 +1,130 @@
+"""Worst-case cost, counted forward along paths and folded over loops.
+
+A *tally* is a tuple of counts (layout in `Layout`). Along a path tallies add up; where two paths meet in one state the
+greater of each count goes on: max-plus arithmetic, each count on its own, which is how `CostVector` defines a bound.
+A loop left after its head was reached k more times costs at most
+
+    tally on entry  +  k x (greatest tally of one iteration)  +  tally of the way out
+
+with k bounded by the loop's ranking *as seen at that exit* (`ranking.Ranking.rounds_at`), so that a `break` is not
+charged for iterations that cannot precede it. For a loop whose iterations cost the same the bound is exact.
+
+The stack is counted apart, as it does not add up along a path: the deepest byte that each function touches, summed over
+the chain of calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from operator import add as _add
+
+from grafting.costs import CostVector
+from grafting.hooks import SEND_OPTIONS_BYTES, Helper, Hook
+from grafting.isa import CallHelper, CostClass, Operation, cost_class
+from verifier.obligations import Access, Argument, Obligation
+from verifier.pointers import Kind
+from verifier.state import State, shifted
+from verifier.values import Number, Pointer
+
+Tally = tuple[int, ...]
+
+_INSTRUCTIONS = 0
+_CLASSES = 1
+_SENDS = _CLASSES + len(CostClass)
+_BYTES, _MAPS, _CALLS, _HELPERS = _SENDS + 1, _SENDS + 2, _SENDS + 3, _SENDS + 4
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where the counts of a tally are: instructions, classes, sends, bytes, map operations, calls, calls by helper."""
+
+    helpers: tuple[Helper, ...]  # those that the hook offers, in the order of their counts
+
+    @staticmethod
+    def of(hook: Hook) -> Layout:
+        """Return the layout for a hook."""
+        return Layout(hook.helpers)
+
+    @property
+    def zero(self) -> Tally:
+        """The tally of nothing."""
+        return (0,) * (_HELPERS + len(self.helpers))
+
+    def of_operations(self, operations: Iterable[Operation]) -> Tally:
+        """Return the tally of instructions executed once each, but for the bytes that they send."""
+        counts = list(self.zero)
+        for op in operations:
+            counts[_INSTRUCTIONS] += 1
+            counts[_CLASSES + cost_class(op)] += 1
+            if isinstance(op, CallHelper):
+                for index, helper in enumerate(self.helpers):
+                    if helper.number == op.number:
+                        counts[_SENDS] += helper.sends
+                        counts[_MAPS] += helper.map_op
+                        counts[_CALLS] += 1
+                        counts[_HELPERS + index] += 1
+        return tuple(counts)
+
+    def vector(self, tally: Tally, stack_bytes: int) -> CostVector:
+        """Return a tally as the cost vector that the project speaks of."""
+        calls = zip(self.helpers, tally[_HELPERS:], strict=True)
+        return CostVector(
+            instructions=tally[_INSTRUCTIONS],
+            by_class=tally[_CLASSES:_SENDS],
+            helper_calls=tally[_CALLS],
+            helpers=tuple((helper.number, count) for helper, count in calls if count),
+            sends=tally[_SENDS],
+            bytes_sent=tally[_BYTES],
+            map_operations=tally[_MAPS],
+            stack_bytes=stack_bytes,
+        )
+
+
+def plus(a: Tally, b: Tally) -> Tally:
+    """Return the tally of one after the other."""
+    return tuple(map(_add, a, b))
+
+
+def maximum(a: Tally, b: Tally) -> Tally:
+    """Return the least tally around both."""
+    return a if a == b else tuple(map(max, a, b))
+
+
+def repeated(a: Tally, times: int) -> Tally:
+    """Return the tally of a number of repetitions."""
+    return tuple(count * times for count in a)
+
+
+def sending(tally: Tally, state: State, helper: Helper) -> Tally:
+    """Return the tally with the greatest body that this call may send added. Its count as a call is not added."""
+    length = state.registers[5]
+    if not helper.sends or not isinstance(length, Number):
+        return tally
+    options = SEND_OPTIONS_BYTES if helper.number == 1002 else 0
+    return (*tally[:_BYTES], tally[_BYTES] + max(0, length.scalar.umax - options), *tally[_BYTES + 1 :])
+
+
+# --- the stack -------------------------------------------------------------------------------------------------------
+
+
+def stack_use(state: State, obligation: Obligation) -> tuple[int, int] | None:
+    """Return (frame, bytes from its end) that an access or a helper's argument may reach down to; None if no stack."""
+    match obligation:
+        case Access(base, offset):
+            pointer = state.registers[base]
+        case Argument(register=register):
+            pointer, offset = state.registers[register], 0
+        case _:
+            return None
+    if not isinstance(pointer, Pointer) or pointer.region.kind is not Kind.STACK:
+        return None
+    return pointer.region.frame, -shifted(pointer.scalar, offset).smin
+
+
+def deepest_chain(entry: int, depths: Mapping[int, int], calls: Mapping[int, Iterable[int]]) -> tuple[int, list[int]]:
+    """Return the most bytes of stack that a chain of calls from `entry` takes, and the functions of that chain."""
+    below = [deepest_chain(callee, depths, calls) for callee in calls.get(entry, ())]
+    none: list[int] = []
+    most, chain = max(below, default=(0, none))
+    return depths.get(entry, 0) + most, [entry, *chain]
