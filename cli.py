@@ -1,1 +1,431 @@
-"""The command `graft`: thin commands over the four packages, heavy imports inside the commands."""
+"""The command `graft`: thin commands over the four packages.
+
+Every command reads its input, calls one library function and prints the result. Heavy imports stay inside the
+commands, so that `graft --help` starts at once and `graft verify` never loads numba.
+
+Exit status: 0 accepted or ok, 1 rejected (the program, or a test of it), 2 usage or files, 3 a bug of ours.
+Data goes to standard output; diagnostics, progress and chatter go to standard error.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from grafting import Diagnostic, Program
+    from grafting.hooks import Hook
+    from verifier import Verified
+
+REJECTED, USAGE, BUG = 1, 2, 3
+
+
+class Commands(click.Group):
+    """The command group: turns the two families of failure into exit statuses, in one place."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the chosen command."""
+        from grafting import GraftError
+
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except GraftError as error:
+            report(error.diagnostics, ctx.meta.get("output_format", "full"))
+            ctx.exit(REJECTED)
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            click.echo(f"error: {where}{error.strerror or error}", err=True)
+            ctx.exit(USAGE)
+        except Exception:
+            traceback.print_exc()
+            click.echo(
+                "This is a bug of grafting, not of your program: please report it with the text above.", err=True
+            )
+            ctx.exit(BUG)
+
+
+# --- options and input shared by commands ----------------------------------------------------------------------------
+
+
+def _note_format(ctx: click.Context, _param: click.Parameter, value: str) -> str:
+    ctx.meta["output_format"] = value  # known to `Commands.invoke` even if the command fails
+    return value
+
+
+def format_option(*choices: str) -> Callable[[click.decorators.FC], click.decorators.FC]:
+    """Return the option `--output-format` with these choices, the first being the default."""
+    return click.option(
+        "--output-format",
+        type=click.Choice(choices),
+        default=choices[0],
+        callback=_note_format,
+        is_eager=True,
+        help="How to print results and diagnostics.",
+    )
+
+
+class HookName(click.ParamType["Hook"]):
+    """A hook for bytecode that does not say its own: `reply`, `raw_memory:SIZE`, `raw_context:SIZE`."""
+
+    name = "hook"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Hook:
+        """Return the hook called `value`."""
+        from grafting import hooks
+
+        if isinstance(value, hooks.Hook):
+            return value
+        name, _, size = str(value).partition(":")
+        if name in hooks.GRAFT_HOOKS and not size:
+            return hooks.GRAFT_HOOKS[name]
+        if name in ("raw_memory", "raw_context") and size.isdecimal():
+            return getattr(hooks, name)(int(size))  # type: ignore[no-any-return]
+        known = ", ".join([*hooks.GRAFT_HOOKS, "raw_memory:SIZE", "raw_context:SIZE"])
+        self.fail(f"{value!r} is not a hook; the hooks are {known}", param, ctx)
+
+
+hook_option = click.option(
+    "--hook", type=HookName(), help="The hook of an assembly file (.s): reply, raw_memory:SIZE …"
+)
+file_argument = click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
+
+
+def load(file: Path, hook: Hook | None = None) -> Program:
+    """Return the program in `file`: an ELF object by its magic number, assembly by `.s`, else source text."""
+    import grafting
+    from grafting import build_cache, hooks, lexer
+
+    data = _read(file)
+    if data.startswith(b"\x7fELF"):
+        return grafting.Program.from_elf(data, filename=str(file))
+    source = lexer.decode(data, str(file))
+    if file.suffix == ".s":
+        return grafting.Program.from_assembly(source.text, hook or hooks.raw_context(192), name=file.stem)
+    return build_cache.compile_cached(source)
+
+
+def _read(file: Path) -> bytes:
+    return sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+
+
+def bytes_argument(text: str) -> bytes:
+    """Return the bytes that `text` names: the content of a file of that name, else hexadecimal digits."""
+    with contextlib.suppress(OSError):  # digits may be too long for a file name
+        if Path(text).is_file():
+            return Path(text).read_bytes()
+    try:
+        return bytes.fromhex(text)
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r} is neither a file nor hexadecimal digits") from error
+
+
+# --- output ----------------------------------------------------------------------------------------------------------
+
+
+def report(diagnostics: Iterable[Diagnostic], style: str) -> None:
+    """Print diagnostics: text to standard error, JSON to standard output."""
+    from grafting import render
+
+    if style == "json":
+        emit({"schema": 1, "verdict": "rejected", "diagnostics": [render.as_dict(d) for d in diagnostics]})
+        return
+    color = sys.stderr.isatty() and "NO_COLOR" not in os.environ
+    for diagnostic in diagnostics:
+        text = render.concise(diagnostic) if style == "concise" else render.full(diagnostic, color=color)
+        click.echo(text, err=True)
+
+
+def emit(data: Any) -> None:
+    """Print JSON data to standard output."""
+    click.echo(json.dumps(data, indent=2))
+
+
+def console() -> Any:
+    """Return a rich console on standard output that honours NO_COLOR and keeps its width when piped."""
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+
+
+def _bounds_table(verified: Verified) -> Any:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("handler")
+    for heading in ("instructions", "sends", "bytes sent", "stack", "helper calls"):
+        table.add_column(heading, justify="right")
+    for name, result in verified.handlers.items():
+        b = result.bounds
+        counts = (b.instructions, b.sends, b.bytes_sent, b.stack_bytes, b.helper_calls)
+        table.add_row(name, *(f"{count:,}" for count in counts))
+    return table
+
+
+@contextlib.contextmanager
+def progress(total: int) -> Iterator[Callable[[str], None]]:
+    """Show a bar on standard error while `total` steps run; yields what to call, with a text, before each step."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=total)
+        started = False
+
+        def advance(what: str) -> None:
+            nonlocal started
+            bar.update(task, description=what, advance=int(started))
+            started = True
+
+        yield advance
+
+
+# --- commands --------------------------------------------------------------------------------------------------------
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="grafting")
+def main() -> None:
+    """Grafts: small verified programs that a microkernel runs when a message arrives."""
+
+
+@main.command()
+@file_argument
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="The object to write; default: FILE with .o.")
+@format_option("full", "concise", "json")
+def build(file: Path, output: Path | None, output_format: str) -> None:
+    """Compile FILE into a standard BPF object."""
+    program = load(file)
+    data = program.to_elf()
+    target = output or Path(f"{program.name}.o" if str(file) == "-" else file.with_suffix(".o"))
+    target.write_bytes(data)
+    if output_format == "json":
+        emit({"schema": 1, "output": str(target), "bytes": len(data), "handlers": [h.name for h in program.handlers]})
+    else:
+        click.echo(f"{target}: {len(data):,} bytes, {len(program.handlers)} handlers", err=True)
+
+
+@main.command()
+@file_argument
+@click.option("--ast", "stage", flag_value="ast", help="The syntax tree.")
+@click.option("--ir", "stage", flag_value="ir", help="The LLVM IR.")
+@click.option(
+    "--bytecode", "stage", flag_value="bytecode", default=True, help="The bytecode, with source lines (default)."
+)
+@click.option("--optimised", is_flag=True, help="With --ir: after LLVM's passes, not before.")
+@hook_option
+@format_option("full", "concise")
+def show(file: Path, stage: str, optimised: bool, hook: Hook | None, output_format: str) -> None:
+    """Print a stage of the way from source to bytecode."""
+    from grafting import listing
+
+    if stage == "bytecode":
+        click.echo(listing.bytecode(load(file, hook)))
+        return
+    from grafting import compiler, lexer
+
+    source = lexer.decode(_read(file), str(file))
+    click.echo(compiler.show_ast(source) if stage == "ast" else compiler.show_ir(source, optimised=optimised))
+
+
+@main.command()
+@file_argument
+@hook_option
+@format_option("full", "concise", "json")
+def verify(file: Path, hook: Hook | None, output_format: str) -> None:
+    """Prove FILE (source, object or assembly) safe and print its worst-case cost."""
+    import verifier
+
+    verified = verifier.verify(load(file, hook))
+    if output_format == "json":
+        handlers = [
+            {"name": h.name, "event": h.event, "bounds": verified.handlers[h.name].bounds.as_dict()}
+            for h in verified.program.handlers
+        ]
+        emit(
+            {
+                "schema": 1,
+                "file": str(file),
+                "name": verified.program.name,
+                "verdict": "accepted",
+                "bounds": verified.bounds.as_dict(),
+                "handlers": handlers,
+                "diagnostics": [],
+            }
+        )
+    elif output_format == "concise":
+        b = verified.bounds
+        click.echo(f"{file}: accepted, at most {b.instructions} instructions, {b.sends} sends, {b.bytes_sent} bytes")
+    else:
+        click.echo(f"{file}: accepted. Proven worst case of one activation:")
+        console().print(_bounds_table(verified))
+
+
+@main.command()
+@file_argument
+@format_option("full", "concise", "json")
+@click.option("--engine", type=click.Choice(["python", "numba"]), default="python", help="The interpreter's tier.")
+def test(file: Path, output_format: str, engine: str) -> None:
+    """Run the `test` blocks of FILE in the checked interpreter."""
+    from jit import testing
+
+    program = load(file)
+    results = testing.run_tests(program, engine=engine)
+    failed = [r for r in results if not r.passed]
+    if output_format == "json":
+        emit({"schema": 1, "file": str(file), "passed": len(results) - len(failed), "failed": len(failed),
+              "tests": [r.as_dict() for r in results]})  # fmt: skip
+    else:
+        for result in results:
+            mark = click.style("ok  ", fg="green") if result.passed else click.style("FAIL", fg="red")
+            click.echo(f"{mark} {result.name}")
+            for line in result.failures:
+                click.echo(f"     {line}")
+        click.echo(f"{len(results) - len(failed)} passed, {len(failed)} failed")
+    if failed:
+        raise click.exceptions.Exit(REJECTED)
+
+
+@main.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--check", is_flag=True, help="Change nothing; exit 1 if a file is not formatted.")
+@format_option("full", "concise", "json")
+def fmt(files: tuple[Path, ...], check: bool, output_format: str) -> None:
+    """Format source files in place."""
+    from grafting import format, lexer
+
+    unformatted = []
+    for file in files:
+        source = lexer.decode(file.read_bytes(), str(file))
+        new = format.format_source(source)
+        if new != source.text:
+            unformatted.append(file)
+            if not check:
+                file.write_text(new, encoding="utf-8", newline="")
+    for file in unformatted:
+        click.echo(f"{file}: {'not formatted' if check else 'formatted'}", err=True)
+    if check and unformatted:
+        raise click.exceptions.Exit(REJECTED)
+
+
+@main.command()
+@file_argument
+@click.option("--event", help="reply, failure, request, timer, submit or schedule.")
+@click.option("--message", "body", default="", help="The message body: a file, or hexadecimal digits.")
+@click.option("--slot", "slot", help="The capability slot through which the request went, by name or number.")
+@click.option("--op", "op", help="The operation, by name or number.")
+@click.option("--tag", type=int, default=0, help="The request's tag; for a timer its id.")
+@click.option("--badge", type=int, default=0)
+@click.option("--status", type=int, default=0)
+@click.option("--now", type=int, default=0, help="The clock, in nanoseconds.")
+@click.option(
+    "--map", "entries", nargs=3, multiple=True, metavar="NAME KEY VALUE", help="Put an entry into a map first."
+)
+@click.option("--fuel", type=int, help="Instructions allowed.")
+@click.option("--engine", type=click.Choice(["python", "numba"]), default="python", help="The interpreter's tier.")
+@hook_option
+@format_option("full", "json")
+def run(file: Path, event: str | None, body: str, hook: Hook | None, output_format: str, **settings: Any) -> None:
+    """Run one activation of FILE in the checked interpreter: verdict, sends, changes of state, instructions."""
+    from jit import runs
+
+    program = load(file, hook)
+    outcome = runs.run_once(program, event, bytes_argument(body), **settings)
+    if output_format == "json":
+        emit({"schema": 1, "file": str(file), **outcome.as_dict()})
+    else:
+        click.echo(outcome.describe())
+    if outcome.fault is not None:
+        raise click.exceptions.Exit(REJECTED)
+
+
+class Depths(click.ParamType[tuple[int, ...]]):
+    """Depths: a number, a range `1..8`, or several of them separated by commas."""
+
+    name = "depths"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        """Return the depths in ascending order."""
+        if isinstance(value, tuple):
+            return value
+        found: set[int] = set()
+        for part in str(value).split(","):
+            low, dots, high = part.strip().partition("..")
+            if not low.isdecimal() or (dots and not high.isdecimal()):
+                self.fail(f"{value!r} is not a depth, a range like 1..8, or a list of those", param, ctx)
+            found.update(range(int(low), int(high if dots else low) + 1))
+        if not found or min(found) < 1:
+            self.fail(f"{value!r} names no depth from 1 on", param, ctx)
+        return tuple(sorted(found))
+
+
+@main.command()
+@file_argument
+@click.option("--workload", type=click.Choice(["btree"]), default="btree", help="What the servers serve.")
+@click.option("--depth", "depths", type=Depths(), default="1..8", help="Levels of the tree: 4, or 1..8, or 1,3,5.")
+@click.option("--profile", "profiles", multiple=True, help="Cost profile: a name or a TOML file; default: all.")
+@click.option(
+    "--topology", "topologies", multiple=True, help="one, each, one/other, each/other; default: one and each."
+)
+@click.option("--lookups", type=click.IntRange(1, 1_000_000), default=1000, help="Operations in each run.")
+@click.option(
+    "--service", "service_ns", type=click.IntRange(0), default=200, help="A server's work for a block, in ns."
+)
+@click.option("--seed", type=int, default=1)
+@click.option("--images", type=click.Path(path_type=Path), help="Where to write the trees; default: a temporary place.")
+@click.option("--plot", type=click.Path(path_type=Path), help="Draw latency and speed-up into this .svg, .png or .pdf.")
+@format_option("full", "json", "csv")
+def compare(
+    file: Path,
+    workload: str,
+    depths: tuple[int, ...],
+    profiles: tuple[str, ...],
+    topologies: tuple[str, ...],
+    images: Path | None,
+    plot: Path | None,
+    output_format: str,
+    **settings: Any,
+) -> None:
+    """Run a workload with FILE as a graft, by round trips and by every rival mechanism, in the simulated kernel."""
+    import tempfile
+
+    import verifier
+    from kernel_model import btree, costs
+    from kernel_model import compare as comparing
+    from kernel_model import workload as workloads
+
+    verified = verifier.verify(load(file))
+    with tempfile.TemporaryDirectory() as scratch:
+        plan = comparing.Plan(
+            images=[btree.write_image(images or Path(scratch), depth) for depth in depths],
+            profiles=[costs.load(name) for name in profiles or costs.DEFAULT_PROFILES],
+            topologies=[workloads.topology(name) for name in topologies] or workloads.DEFAULT_TOPOLOGIES,
+            **settings,
+        )
+        with progress(plan.runs) as advance:
+            comparison = comparing.compare(verified, plan, advance)
+    if plot:
+        from kernel_model import plot as plotting
+
+        plotting.draw(comparison, plot)
+        click.echo(f"{plot}: written", err=True)
+    match output_format:
+        case "json":
+            click.echo(comparison.to_json())
+        case "csv":
+            click.echo(comparison.to_csv(), nl=False)
+        case _:
+            from kernel_model import report as reporting
+
+            console().print(*reporting.tables(comparison), sep="\n")

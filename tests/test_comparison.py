@@ -1,0 +1,136 @@
+"""A comparison judges the graft inside its group, says so when it loses, and exports what it shows."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from grafting import GraftError
+from kernel_model import plot, report
+from kernel_model.comparison import Comparison, Group, Measured, Row
+from kernel_model.mechanisms.counts import Counts
+from kernel_model.mechanisms.scenario import CannotExpress
+from kernel_model.statistics import histogram_of
+from kernel_model.workload import Servers, Topology
+
+ONE, EACH = Topology(Servers.ONE), Topology(Servers.EACH)
+
+
+def measured(us: float) -> Measured:
+    ps = int(us * 1e6)
+    return Measured(
+        latency=histogram_of([ps] * 100).summary(),
+        interval=None,
+        band=(ps // 2, ps * 2),
+        counts=Counts(200, 200, 100, 0, 100),
+        predicted=Counts(200, 200, 100, 0, 100),
+        ns={"client": {"user": 300.0, "graft": 50.0}, "server0": {"user": us * 500}},
+        longest_section_ns=400.0,
+    )
+
+
+def comparison(*latencies: tuple[Topology, int, dict[str, float | str]]) -> Comparison:
+    rows = tuple(
+        Row("p", topology, depth, name, 5, 1000, CannotExpress(us) if isinstance(us, str) else measured(us))
+        for topology, depth, by in latencies
+        for name, us in by.items()
+    )
+    return Comparison("g", "btree", "names", 100, 1, "interpreted", "closed loop", 200, {"p": "p (cpu)"}, rows, ())
+
+
+def group(**us: float) -> Group:
+    return next(comparison((ONE, 1, dict(us))).groups())
+
+
+def text_of(subject: Comparison) -> str:
+    console = Console(width=200, file=io.StringIO(), color_system=None)
+    console.print(*report.tables(subject), sep="\n")
+    file = console.file
+    assert isinstance(file, io.StringIO)
+    return file.getvalue()
+
+
+def test_the_best_rival_is_the_fastest_mechanism_but_the_graft() -> None:
+    best = group(call=8, server=3, graft=1).best_rival()
+    assert best is not None
+    assert best.mechanism == "server"
+
+
+def test_a_mechanism_that_cannot_express_the_workload_is_no_rival() -> None:
+    subject = next(comparison((ONE, 1, {"call": 8.0, "linked": "it cannot compute", "graft": 1.0})).groups())
+    best = subject.best_rival()
+    assert best is not None
+    assert best.mechanism == "call"
+    assert subject.speed_up("linked") is None
+
+
+def test_speed_up_is_the_ratio_of_medians() -> None:
+    assert group(call=8, graft=2).speed_up("graft") == pytest.approx(4, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("speed_up", "words"), [(2.0, "2.00 x faster"), (0.5, "2.00 x SLOWER"), (1.001, "equal"), (None, "")]
+)
+def test_a_ratio_is_said_in_words(speed_up: float | None, words: str) -> None:
+    assert report.ratio(speed_up).plain == words
+
+
+@pytest.mark.parametrize(
+    ("numbers", "words"), [((), ""), ((4,), "4"), ((1, 2, 3), "1..3"), ((1, 3, 4, 8), "1, 3..4, 8")]
+)
+def test_numbers_in_a_row_become_a_span(numbers: tuple[int, ...], words: str) -> None:
+    assert report.spans(numbers) == words
+
+
+def test_the_verdict_names_the_depths_where_the_graft_loses() -> None:
+    subject = comparison(
+        (EACH, 1, {"call": 2.0, "server": 1.0, "graft": 3.0}), (EACH, 2, {"call": 9.0, "server": 5.0, "graft": 4.0})
+    )
+    text = text_of(subject)
+    assert "beats call at depth 2; LOSES to call at depth 1" in text
+    assert "beats the best rival at depth 2; LOSES to the best rival at depth 1" in text
+    assert "3.00 x SLOWER than server" in text
+
+
+def test_the_table_gives_the_reason_of_what_cannot_be_expressed() -> None:
+    assert "it cannot compute" in text_of(comparison((ONE, 1, {"call": 8.0, "linked": "it cannot compute"})))
+
+
+def test_a_miss_is_printed() -> None:
+    subject = comparison((ONE, 1, {"call": 8.0}))
+    missed = Comparison(**{f: getattr(subject, f) for f in subject.__slots__} | {"misses": ("wake-ups: 2",)})
+    assert "not as predicted: wake-ups: 2" in text_of(missed)
+    assert "not as predicted" not in text_of(subject)
+
+
+def test_json_and_csv_have_a_record_for_each_row() -> None:
+    subject = comparison((ONE, 1, {"call": 8.0, "graft": 2.0}), (ONE, 2, {"call": 9.0, "linked": "no"}))
+    data = json.loads(subject.to_json())
+    lines = list(csv.DictReader(io.StringIO(subject.to_csv())))
+    assert data["schema"] == 1
+    assert [row["mechanism"] for row in data["rows"]] == [line["mechanism"] for line in lines] == [
+        "call", "graft", "call", "linked"
+    ]  # fmt: skip
+    assert data["rows"][1]["speed_up_over_call"] == pytest.approx(4, rel=0.01)
+    assert data["rows"][3]["cannot_express"] == lines[3]["cannot_express"] == "no"
+
+
+def test_the_picture_is_the_same_for_the_same_comparison(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    subject = comparison((ONE, 1, {"call": 8.0, "graft": 2.0}), (EACH, 1, {"call": 9.0, "graft": 4.0}))
+    one, two = tmp_path / "one.svg", tmp_path / "two.svg"
+    plot.draw(subject, one)
+    plot.draw(subject, two)
+    assert one.read_bytes() == two.read_bytes()
+    assert b"<svg" in one.read_bytes()
+
+
+def test_an_ending_that_is_no_picture_is_refused(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    with pytest.raises(GraftError, match="no picture"):
+        plot.draw(comparison((ONE, 1, {"call": 8.0})), tmp_path / "compare.docx")
