@@ -32,8 +32,8 @@ from verifier.lattice import Join, includes
 from verifier.obligations import Obligation
 from verifier.state import State
 
-STATES = 8
-"""Nodes kept apart at one block. More keep more correlations between branches, at a price in time."""
+STATES = 2
+"""Nodes kept apart at one block before joining: more cost time, and where a join loses too much the plan spares it."""
 
 RETURN = -1
 """The pending key of nodes that have left the function."""

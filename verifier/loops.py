@@ -23,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from grafting.isa import AluOp, Branch, Imm, LoadImm64
+from grafting.isa import Branch, Imm
 from verifier import cost, ranking
 from verifier.explore import Exhausted, Imprecision, Node, Stuck
 from verifier.flow import Component, Function
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from verifier.explore import Explorer
 
 _WIDENINGS = 12  # walks to find an invariant; bounds take 3 thresholds or so, and a loop in it adds some
+_PATIENCE = 2  # widenings that stop at thresholds; then bounds go to the extremes, and narrowing brings them back
 _THRESHOLDS = 32  # constants of the loop that bounds stop at
 
 Place = tuple[str | int, int, int]
@@ -101,13 +102,14 @@ class _Summary:
     def _invariant(self) -> State | None:
         """Return a state at the head around the entry and all that comes back from it."""
         state = self.entry
-        for _ in range(_WIDENINGS):
+        for walk in range(_WIDENINGS):
             backs, _outside = self._walk(state)
             states = [self._bare(back.state) for back in backs]
             if all(includes(self.terms, state, back) for back in states):
                 return self._narrowed(state, states)
+            marks = self.thresholds if walk < _PATIENCE else ()
             for back in states:
-                state = Join(self.terms, self.thresholds).states(state, back)
+                state = Join(self.terms, marks).states(state, back)
         return None
 
     def _narrowed(self, wide: State, backs: list[State]) -> State:
@@ -222,12 +224,12 @@ def places(state: State) -> Iterator[tuple[Place, Number | Pointer]]:
 
 
 def thresholds(explorer: Explorer, function: Function, component: Component) -> tuple[int, ...]:
-    """Return the constants at which a growing bound is likely to stop: those of the loop, and their neighbours."""
+    """Return the constants at which a growing bound is likely to stop: those compared with, and their neighbours."""
     found: set[int] = set()
     for block in sorted(component.blocks):
         for pc in function.blocks[block].pcs:
             match explorer.operations[pc]:
-                case Branch(source=Imm(value)) | AluOp(source=Imm(value)) | LoadImm64(value=value):
+                case Branch(source=Imm(value)):
                     found |= {value - 1, value, value + 1}
         if len(found) > _THRESHOLDS:
             break
