@@ -1,0 +1,135 @@
+"""Putting a verified graft into its place: checks first, then the rows that the core will find it by.
+
+Only what `verifier.verify` made is taken. Every slot must be filled, every handler must be one that its place has an
+event for, and in the kernel its proven bound, at the profile's worst prices, must be below `admission.ATTACH_NS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import jit.machine
+from grafting.diagnostics import fail
+from grafting.hooks import Event
+from grafting.program import Program
+from kernel_model.admission import ATTACH_NS, bound_ps, handler_rows
+from kernel_model.core import prices, tables
+from kernel_model.core.tables import NONE
+from kernel_model.handles import Attachment, Endpoint, Process, Server
+from kernel_model.suggestions import meant
+
+if TYPE_CHECKING:
+    from kernel_model.kernel import Kernel
+    from verifier import Verified
+
+PS = 1000  # in a nanosecond
+USER_EVENTS = {
+    tables.B_CLIENT: frozenset({Event.SUBMIT, Event.REPLY, Event.FAILURE, Event.TIMER}),
+    tables.B_SERVER: frozenset({Event.REPLY, Event.FAILURE}),
+}
+"""What the user mode of each behaviour has an event for."""
+
+
+def place(
+    kernel: Kernel,
+    verified: Verified,
+    to: Process,
+    slots: Mapping[str, Endpoint | Server],
+    engine: str,
+    maps: Attachment | None,
+    *,
+    in_kernel: bool,
+) -> Attachment:
+    """Check everything about an attachment, then make its rows. See `Kernel.attach` and `Kernel.load`."""
+    program = _verified(verified).program
+    if engine not in prices.ENGINES:
+        raise fail("G0801", f"there is no engine `{engine}`", helps=meant(engine, prices.ENGINES))
+    filled = _fill(kernel, program, to, slots)
+    bounds = {
+        name: bound_ps(program, proved.bounds, kernel.worst, engine) for name, proved in verified.handlers.items()
+    }
+    rows = list(handler_rows(program))
+    behaviour = int(kernel.tables.process[to.row]["behaviour"])
+    for handler, _, _, _ in rows:
+        if in_kernel:
+            _check_bound(handler.name, bounds[handler.name])
+        elif handler.hook.event not in USER_EVENTS.get(behaviour, ()):
+            raise fail("G0807", f"handler `{handler.name}`: the user mode of `{to.name}` has no such event",
+                       helps=("attach the graft instead",))  # fmt: skip
+    if maps is not None and maps.program is not program:
+        raise fail("G0802", f"`{program.name}` cannot use the maps of another program, `{maps.program.name}`")
+    # --- commit ---
+    machine = kernel.tables.machine
+    placement = (
+        maps.placement if maps else jit.machine.place(machine, program, kernel.storage.allocate, seed=kernel.seed)
+    )
+    graft = kernel.storage.add(
+        "graft",
+        process=to.row,
+        state=tables.ATTACHED if in_kernel else tables.LOADED,
+        next=NONE,
+        served_next=NONE,
+        queues=kernel.storage.queues(tables.OBJECT_QUEUES),
+        first_handler=kernel.storage.used["handler"],
+        handlers=len(rows),
+        first_slot=kernel.storage.used["slot"],
+        slots=len(filled),
+        engine=prices.ENGINES.index(engine),
+    )
+    for capability in filled.values():
+        kernel.storage.add("slot", capability=capability)
+    for handler, event, slot, op in rows:
+        kernel.storage.add(
+            "handler",
+            event=event,
+            slot=slot,
+            op=op,
+            program=placement.handlers[handler.name],
+            bound=bounds[handler.name],
+            limit=verified.handlers[handler.name].bounds.instructions,
+        )
+    return Attachment(verified, to, graft, in_kernel, placement, MappingProxyType(filled))
+
+
+def _fill(kernel: Kernel, program: Program, to: Process, slots: Mapping[str, Endpoint | Server]) -> dict[str, int]:
+    """Return a capability for each declared slot."""
+    declared = [slot.name for slot in program.slots]
+    for name in slots:
+        if name not in declared:
+            raise fail("G0802", f"`{program.name}` has no slot `{name}`", helps=meant(name, declared))
+    missing = [name for name in declared if name not in slots]
+    if missing:
+        raise fail(
+            "G0802",
+            f"slot `{missing[0]}` of `{program.name}` is not filled",
+            helps=(f"attach it with slots={{{missing[0]!r}: server}}",),
+        )
+    return {name: kernel.capability(slots[name], to.row) for name in declared}
+
+
+def chain(kernel: Kernel, table: str, row: int, link: str, graft: int) -> None:
+    """Append a graft to the list of a process or an endpoint."""
+    head = getattr(kernel.tables, table)[row]
+    if head["graft"] == NONE:
+        head["graft"] = graft
+        return
+    last = head["graft"]
+    while kernel.tables.graft[last][link] != NONE:
+        last = kernel.tables.graft[last][link]
+    kernel.tables.graft[last][link] = graft
+
+
+def _verified(verified: Any) -> Verified:
+    from verifier import Verified
+
+    if not isinstance(verified, Verified):
+        raise TypeError(f"a kernel runs a Verified, not a {type(verified).__name__}: see verifier.verify")
+    return verified
+
+
+def _check_bound(name: str, bound: int) -> None:
+    if bound > ATTACH_NS * PS:
+        raise fail("G0804", f"handler `{name}` may take {bound / PS:,.0f} ns, at most {ATTACH_NS:,} are allowed",
+                   notes=("this is its proven bound at the profile's worst prices",))  # fmt: skip

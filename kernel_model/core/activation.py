@@ -1,0 +1,365 @@
+"""Activation: one handler, run in the kernel or in user mode, from the event to its commit.
+
+In the kernel an activation is *admitted* first (`admit`): its proven bound fits what is left of the eager window of
+this section and of the event's fuel, and the installer's priority is not below that of the thread that would run
+next. What is not admitted is not begun: the event falls back to the client, marked with the reason. So a handler that
+runs is never aborted, and maps need no undo log.
+
+While it runs, `send` does all its checks and **reserves**: the place at the endpoint, the request with its body, and,
+where no operation of a client is there to be joined, the place for a completion. What cannot be reserved is refused
+to the handler at once (its `else` branch). At return `commit` turns the reservations into sends, which cannot fail.
+What the activation cost is taken from the event's fuel and the rest is *divided* among its sends and timers, never
+copied: k messages together can never cause more than the one that they came from.
+
+In user mode (`meter.in_user`) the same handler runs over the same maps; its sends are drafts, which the client's
+library then submits by system calls, and nothing is reserved.
+
+`meter` carries the event: tag, badge, op, status, slot, body, length, event; then who is concerned: owner (a process),
+operation (or NONE), fuel, cookie. `show_request` and `show_completion` fill it in.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from grafting.hooks import Event
+from grafting.isa import CostClass
+from jit.hot import hot
+from jit.interpreter import run
+from jit.machine import EXITED, HELPER, TRUSTING, begin, write_context
+from jit.words import i64
+from kernel_model.core.apart import apart
+from kernel_model.core.billing import charge, operation_begins, payer, request_begins, trace
+from kernel_model.core.helpers import serve_helper
+from kernel_model.core.lists import append, first, pop
+from kernel_model.core.pools import take_operation
+from kernel_model.core.prices import (
+    ACCOUNT_SWITCH,
+    ACTIVATE,
+    ACTIVATE_USER,
+    CLOCK,
+    CLOCK_READ,
+    DEBIT,
+    DISPATCH_SEND,
+    HELPER_ANSWER,
+    HELPER_COPY_BYTE,
+    HELPER_HINT,
+    HELPER_RELEASE,
+    HELPER_SEND,
+    IN_GRAFT,
+    IN_KERNEL,
+    IN_USER,
+    INTERPRETED,
+    MAP_DELETE,
+    MAP_LOOKUP,
+    MAP_UPDATE,
+    NATIVE,
+    TIMER_ARM,
+    TIMER_CANCEL,
+)
+from kernel_model.core.schedule import next_priority
+from kernel_model.core.tables import (
+    ATTACHED,
+    CURRENT,
+    ENGINE_NATIVE,
+    ERROR,
+    LOWER_PRIORITY,
+    METERED,
+    NEVER,
+    NO_REASON,
+    NO_SLOT,
+    NONE,
+    NOT_IN_KERNEL,
+    O_GRAFT,
+    OFF_MODE,
+    OVER_EAGER,
+    OVER_FUEL,
+    Q_OUTBOX,
+    Q_TIMERS,
+    Q_WORK,
+    R_WORK,
+    REPLIED,
+    STATUS_OF,
+    SWITCHED,
+    UNSHARED,
+    X_ACTIVATE,
+    X_VERDICT,
+    Tables,
+)
+
+ON_SUBMIT: Final = Event.SUBMIT.value
+ON_REPLY: Final = Event.REPLY.value
+ON_FAILURE: Final = Event.FAILURE.value
+ON_REQUEST: Final = Event.REQUEST.value
+ON_TIMER: Final = Event.TIMER.value
+
+CLASSES: Final = len(CostClass)
+SLACK: Final = 1024  # instructions beyond the proven bound before a run is stopped: it should never be needed
+PS_PER_NS: Final = 1000
+ONE: Final = 1
+TWO: Final = 2
+
+HELPER_PRICES: Final = (
+    MAP_LOOKUP, MAP_UPDATE, MAP_DELETE, CLOCK, HELPER_SEND, HELPER_SEND, HELPER_SEND, HELPER_ANSWER, TIMER_ARM,
+    TIMER_CANCEL, HELPER_RELEASE, HELPER_HINT, NONE, NONE, HELPER_ANSWER,
+)  # fmt: skip
+"""The primitive of each helper, in the order of `jit.predecode.HELPER_NUMBERS`; copy and fill cost by the byte."""
+HELPERS: Final = len(HELPER_PRICES)
+
+
+# --- which handler, and what it sees ----------------------------------------------------------------------------------
+
+
+@hot
+def find_handler(k: Tables, g: int, event: int, slot: int, op: int) -> int:
+    """Return the handler of graft `g` for an event, or NONE. More special handlers stand before more general ones."""
+    graft = k.graft[g]
+    for h in range(graft["first_handler"], graft["first_handler"] + graft["handlers"]):
+        handler = k.handler[h]
+        fits_slot = handler["slot"] == NONE or handler["slot"] == slot
+        fits_op = handler["op"] == NONE or handler["op"] == op
+        if handler["event"] == event and fits_slot and fits_op:
+            return int(h)
+    return NONE
+
+
+@hot
+def slot_of(k: Tables, g: int, capability: int) -> int:
+    """Return the slot of graft `g` that holds a capability, or NO_SLOT."""
+    graft = k.graft[g]
+    for slot in range(graft["slots"]):
+        if k.slot[graft["first_slot"] + slot]["capability"] == capability:
+            return int(slot)
+    return NO_SLOT
+
+
+@hot
+def status_of(outcome: int, status: int) -> int:
+    """Return the status that a handler or client sees for an outcome."""
+    return status if outcome in (REPLIED, ERROR) else -STATUS_OF[outcome]
+
+
+@hot
+def show_request(k: Tables, g: int, r: int, event: int) -> None:
+    """Make request `r` the message of the event that graft `g` is about to see."""
+    meter, request = k.meter[0], k.request[r]
+    meter["event"] = event
+    meter["tag"] = request["tag"]
+    meter["badge"] = request["badge"]
+    meter["op"] = request["op"]
+    meter["status"] = status_of(request["outcome"], request["status"]) if request["outcome"] >= 0 else 0
+    meter["slot"] = slot_of(k, g, request["capability"])
+    meter["body"] = request["body"]
+    meter["length"] = request["length"]
+    meter["fuel"] = request["fuel"]
+
+
+@hot
+def show_completion(k: Tables, g: int, c: int) -> None:
+    """Make completion `c` the message of the event that graft `g` is about to see, in user mode."""
+    meter, completion = k.meter[0], k.completion[c]
+    outcome = completion["outcome"]
+    meter["event"] = ON_REPLY if outcome == REPLIED else ON_FAILURE
+    meter["tag"] = completion["tag"]
+    meter["badge"] = completion["badge"]
+    meter["op"] = completion["op"]
+    meter["status"] = status_of(outcome, completion["status"])
+    meter["slot"] = slot_of(k, g, completion["capability"])
+    meter["body"] = completion["body"]
+    meter["length"] = completion["length"]
+
+
+@hot
+def show_timer(k: Tables, id_: int) -> None:
+    """Make the expiry of timer `id_` the event."""
+    meter = k.meter[0]
+    meter["event"] = ON_TIMER
+    meter["tag"] = id_
+    meter["badge"] = 0
+    meter["op"] = 0
+    meter["status"] = 0
+    meter["slot"] = NO_SLOT
+    meter["body"] = 0
+    meter["length"] = 0
+
+
+# --- admission --------------------------------------------------------------------------------------------------------
+
+
+@hot
+def admit(k: Tables, g: int, h: int, fuel: int) -> int:
+    """Return NO_REASON if handler `h` may run in this section, else why not."""
+    config, meter, graft = k.config[0], k.meter[0], k.graft[g]
+    bound = k.handler[h]["bound"]
+    if config["activation"] == OFF_MODE or graft["state"] != ATTACHED:
+        return NOT_IN_KERNEL
+    if meter["eager_used"] + bound > config["eager"]:
+        return OVER_EAGER
+    if fuel <= bound + 2 * config["exit_cost"]:
+        return OVER_FUEL
+    if k.process[graft["process"]]["priority"] < next_priority(k, meter["core"]):
+        return LOWER_PRIORITY
+    return NO_REASON
+
+
+# --- running ----------------------------------------------------------------------------------------------------------
+
+
+@apart
+@hot
+def run_handler(k: Tables, g: int, h: int, account: int, category: int) -> int:
+    """Run handler `h` on the event in `meter` and charge it; return its verdict, or NONE if it broke its bound.
+
+    A fault means that a verified program did what was proved impossible: `meter.fault` is set, and the model stops.
+    """
+    meter, handler, m = k.meter[0], k.handler[h], k.machine
+    meter["answered"] = 0
+    meter["sends"] = 0
+    now_ns = meter["now"] // PS_PER_NS
+    begin(m, handler["program"], meter["body"], meter["length"], handler["limit"] + SLACK, now_ns, TRUSTING)
+    write_context(
+        m, meter["length"], meter["tag"], meter["badge"], now_ns, meter["op"], meter["status"], meter["slot"],
+        meter["event"], 0, 0,
+    )  # fmt: skip
+    outcome = run(m)
+    while outcome == HELPER:
+        if serve_helper(k, g, account, category) < 0:
+            break
+        outcome = run(m)
+    charge_run(k, account, category, NATIVE if k.graft[g]["engine"] == ENGINE_NATIVE else INTERPRETED)
+    instructions = m.control[0]["instructions"]
+    handler["activations"] += 1
+    handler["instructions"] += instructions
+    if outcome != EXITED or instructions > handler["limit"]:
+        meter["fault"] = 1 + outcome
+        meter["fault_handler"] = h
+        return NONE
+    verdict = i64(m.registers[0])
+    trace(k, X_VERDICT, g, h, verdict, instructions)
+    return verdict
+
+
+@hot
+def charge_run(k: Tables, account: int, category: int, engine: int) -> None:
+    """Charge the instructions and helper calls that the machine has counted."""
+    counts = k.machine.counts
+    for class_ in range(CLASSES):
+        if counts[class_] > 0:
+            charge(k, account, category, engine + class_, counts[class_])
+    for helper in range(HELPERS):
+        if counts[CLASSES + helper] > 0 and HELPER_PRICES[helper] != NONE:
+            charge(k, account, category, HELPER_PRICES[helper], counts[CLASSES + helper])
+    charge(k, account, category, HELPER_COPY_BYTE, k.machine.control[0]["copied"])
+
+
+@apart
+@hot
+def activate(k: Tables, g: int, h: int, account: int) -> int:
+    """Run an admitted handler in the kernel and commit its sends; return its verdict."""
+    meter, config, graft = k.meter[0], k.config[0], k.graft[g]
+    handler = k.handler[h]
+    before = meter["section"]
+    if config["charge_mode"] == CURRENT and meter["process"] != NONE:
+        account = payer(k, meter["process"])
+    meter["in_user"] = 0
+    meter["eager_used"] += handler["bound"]
+    trace(k, X_ACTIVATE, g, h, meter["tag"], meter["event"])
+    charge(k, account, IN_GRAFT, ACTIVATE, ONE)
+    if config["charge_mode"] == METERED:
+        charge(k, account, IN_GRAFT, CLOCK_READ, TWO)
+        charge(k, account, IN_GRAFT, DEBIT, ONE)
+    elif config["charge_mode"] == SWITCHED:
+        charge(k, account, IN_GRAFT, ACCOUNT_SWITCH, ONE)
+    verdict = run_handler(k, g, h, account, IN_GRAFT)
+    cost = meter["section"] - before
+    graft["activations"] += 1
+    graft["spent"] += cost
+    handler["worst_seen"] = max(handler["worst_seen"], cost)
+    commit(k, g, account, max(meter["fuel"] - cost, 0))
+    return verdict
+
+
+@apart
+@hot
+def activate_user(k: Tables, g: int, h: int, p: int) -> int:
+    """Run a handler in the user mode of process `p`; its sends become drafts of `p`. Return its verdict."""
+    meter, account = k.meter[0], payer(k, p)
+    meter["in_user"] = 1
+    meter["owner"] = p
+    meter["operation"] = NONE
+    meter["fuel"] = NEVER
+    trace(k, X_ACTIVATE, g, h, meter["tag"], meter["event"])
+    charge(k, account, IN_USER, ACTIVATE_USER, ONE)
+    k.graft[g]["user_activations"] += 1
+    return run_handler(k, g, h, account, IN_USER)
+
+
+# --- commit: nothing below can fail -----------------------------------------------------------------------------------
+
+
+@hot
+def commit(k: Tables, g: int, account: int, fuel: int) -> None:
+    """Turn the reservations of the activation into requests under way, and divide the fuel that is left."""
+    meter = k.meter[0]
+    queue = k.graft[g]["queues"]
+    armed = 0
+    t = first(k, queue + Q_TIMERS)
+    while t != NONE:
+        if k.timer[t]["fuel"] == UNSHARED:
+            armed += 1
+        t = k.timer[t]["next"]
+    shares = meter["sends"] + armed
+    if shares == 0:
+        return
+    share = fuel // shares
+    r = pop(k, queue + Q_OUTBOX, k.request)
+    while r != NONE:
+        k.request[r]["fuel"] = share
+        begin_request(k, r)
+        charge(k, account, IN_KERNEL, DISPATCH_SEND, ONE)
+        r = pop(k, queue + Q_OUTBOX, k.request)
+    t = first(k, queue + Q_TIMERS)
+    while t != NONE:
+        if k.timer[t]["fuel"] == UNSHARED:
+            k.timer[t]["fuel"] = share
+        t = k.timer[t]["next"]
+
+
+@hot
+def begin_request(k: Tables, r: int) -> None:
+    """Let a reserved request join its operation, or begin one of its own, and put it to the work of this section."""
+    request = k.request[r]
+    if request["operation"] == NONE:
+        open_operation(k, r, O_GRAFT)
+    else:
+        k.operation[request["operation"]]["outstanding"] += 1
+    request_begins(k, r)
+    request["serial"] = next_serial(k)
+    request["state"] = R_WORK
+    append(k, Q_WORK, k.request, r)
+
+
+@hot
+def next_serial(k: Tables) -> int:
+    """Return a number that grows with every use."""
+    k.meter[0]["serial"] += 1
+    return int(k.meter[0]["serial"])
+
+
+@hot
+def open_operation(k: Tables, r: int, origin: int) -> int:
+    """Begin the operation of request `r`, which its process submits; return it."""
+    request, meter = k.request[r], k.meter[0]
+    o = take_operation(k)
+    operation = k.operation[o]
+    operation["process"] = request["process"]
+    operation["tag"] = request["tag"]
+    operation["submitted_at"] = meter["now"]
+    operation["serial"] = next_serial(k)
+    operation["origin"] = origin
+    operation["outstanding"] = 1
+    operation["reserved"] = 0
+    operation["cookie"] = request["cookie"]
+    request["operation"] = o
+    operation_begins(k)
+    return o

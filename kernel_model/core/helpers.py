@@ -1,0 +1,403 @@
+"""The helpers of the kernel: what a handler asks for while it runs. Checks first, then effects, one errno for each no.
+
+The machine has stopped at the call with its arguments in r1 to r5. `serve_helper` does what was asked, leaves the
+result in r0 and lets the program go on. Pure helpers (maps, clock, copy, fill) never come here; the machine does them
+itself.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from grafting import hooks, limits
+from jit.hot import constant, hot
+from jit.machine import fault, reach, resume
+from jit.memory import READ
+from jit.words import i64, load32, load64, u64
+from kernel_model.core.billing import charge
+from kernel_model.core.heap import drop_timer, set_timer
+from kernel_model.core.lists import append, first, unlink
+from kernel_model.core.pools import copy_body, give_body, room_for, take_request
+from kernel_model.core.prices import HELPER_COPY_BYTE
+from kernel_model.core.tables import (
+    EAGAIN,
+    EBADF,
+    ECONNREFUSED,
+    EINVAL,
+    ENOENT,
+    ENOTSUP,
+    EPERM,
+    ERROR,
+    NONE,
+    Q_DRAFTS,
+    Q_HELD,
+    Q_ORPHANS,
+    Q_OUTBOX,
+    Q_REJECTS,
+    Q_TIMERS,
+    Q_WORK,
+    R_DRAFT,
+    R_HELD,
+    R_RESERVED,
+    R_WORK,
+    SEND,
+    T_GRAFT,
+    T_USER,
+    UNSHARED,
+    Tables,
+)
+
+H_SEND: Final = 1000
+H_SEND_FROM_BODY: Final = 1001
+H_SEND_WITH: Final = 1002
+H_ANSWER: Final = 1003
+H_TIMER_ARM: Final = 1004
+H_TIMER_CANCEL: Final = 1005
+H_RELEASE: Final = 1006
+H_HINT: Final = 1007
+
+OPTIONS: Final = hooks.SEND_OPTIONS_BYTES
+OPTIONS_WORD: Final = constant(hooks.SEND_OPTIONS_BYTES)
+NCAPS_AT: Final = 24
+PROMISE_AT: Final = 28
+NO_PROMISE: Final = constant(hooks.NO_SLOT)
+LONGEST: Final = constant(limits.BODY_BYTES)
+LONGEST_DELAY: Final = constant(limits.TIMER_DELAY_NS)
+ZERO: Final = constant(0)
+SENDS: Final = limits.OUTBOX_ENTRIES
+TIMERS: Final = limits.TIMERS_ARMED
+PS_PER_NS: Final = 1000
+DONE: Final = 0
+
+
+@hot
+def serve_helper(k: Tables, g: int, account: int, category: int) -> int:
+    """Do what the stopped machine asks for; return 0, or -1 if the call was a fault."""
+    m = k.machine
+    number = m.control[0]["helper"]
+    if number in (H_SEND, H_SEND_WITH):
+        return serve_send(k, g, account, category, number)
+    if number == H_ANSWER:
+        return serve_answer(k, account, category)
+    if number == H_SEND_FROM_BODY:
+        result = send_from_body(k, g, account, category)
+    elif number == H_TIMER_ARM:
+        result = arm_timer(k, g, i64(m.registers[1]), u64(m.registers[2]))
+    elif number == H_TIMER_CANCEL:
+        result = cancel_timer(k, g, i64(m.registers[1]))
+    elif number == H_RELEASE:
+        result = release(k, g, i64(m.registers[1]), i64(m.registers[2]))
+    elif number == H_HINT:
+        result = DONE  # advice: nothing is paged out in this model
+    else:
+        result = answer_from_body(k, account, category)
+    resume(m, result)
+    return DONE
+
+
+# --- send -------------------------------------------------------------------------------------------------------------
+
+
+@hot
+def serve_send(k: Tables, g: int, account: int, category: int, number: int) -> int:
+    """Helpers 1000 and 1002: the message is in memory, behind its options if it has any."""
+    m = k.machine
+    length = u64(m.registers[5])
+    if length > LONGEST + OPTIONS_WORD:
+        resume(m, -EINVAL)
+        return DONE
+    at = reach(m, u64(m.registers[4]), i64(length), READ)
+    if at < 0:
+        fault(m, -at, u64(m.registers[4]), length)
+        return NONE
+    deadline = 0
+    size = i64(length)
+    result = DONE
+    if number == H_SEND_WITH:
+        result = check_options(k, at, length)
+        if result == DONE:
+            deadline = i64(load64(k.arena, at))
+            at += OPTIONS
+            size -= OPTIONS
+    if result == DONE:
+        result = reserve_send(k, g, at, size, deadline)
+    if result == DONE:
+        charge(k, account, category, HELPER_COPY_BYTE, size)
+    resume(m, result)
+    return DONE
+
+
+@hot
+def check_options(k: Tables, at: int, length: int) -> int:
+    """Return 0 if the options of a send are such as this kernel can keep, else a negated errno."""
+    if length < OPTIONS_WORD or load64(k.arena, at) > LONGEST_DELAY:
+        return -EINVAL
+    if load32(k.arena, at + NCAPS_AT) != ZERO or load32(k.arena, at + PROMISE_AT) != NO_PROMISE:
+        return -ENOTSUP  # neither capabilities nor promises travel in this model
+    return DONE
+
+
+@hot
+def send_from_body(k: Tables, g: int, account: int, category: int) -> int:
+    """Helper 1001: the message is a range of the one that is being looked at."""
+    m, meter = k.machine, k.meter[0]
+    offset, length = u64(m.registers[4]), u64(m.registers[5])
+    if not within_body(k, offset, length):
+        return -EINVAL
+    result = reserve_send(k, g, meter["body"] + i64(offset), i64(length), DONE)
+    if result == DONE:
+        charge(k, account, category, HELPER_COPY_BYTE, i64(length))
+    return result
+
+
+@hot
+def within_body(k: Tables, offset: int, length: int) -> bool:
+    """Whether a range lies within the body of the current message."""
+    size = u64(k.meter[0]["length"])
+    return offset <= size and length <= size - offset
+
+
+@hot
+def has_place(k: Tables, e: int) -> bool:
+    """Whether endpoint `e` can take one more message: into its queue, or at once to a waiting receiver."""
+    endpoint = k.endpoint[e]
+    return bool(endpoint["queued"] + endpoint["reserved"] < endpoint["capacity"] + endpoint["waiting"])
+
+
+@hot
+def check_capability(k: Tables, c: int) -> int:
+    """Return 0 if one may send through capability `c`, else a negated errno."""
+    if c == NONE:
+        return -EBADF
+    capability = k.capability[c]
+    if capability["rights"] & SEND == 0:
+        return -EPERM
+    if capability["alive"] == 0 or k.endpoint[capability["endpoint"]]["alive"] == 0:
+        return -ECONNREFUSED
+    return DONE
+
+
+@hot
+def reserve_send(k: Tables, g: int, at: int, length: int, deadline_ns: int) -> int:
+    """Reserve a send of the bytes at `at` through the slot in r1; return 0 or a negated errno."""
+    m, meter, graft = k.machine, k.meter[0], k.graft[g]
+    slot = i64(m.registers[1])
+    if slot < 0 or slot >= graft["slots"] or length < 0 or u64(length) > LONGEST:
+        return -EINVAL
+    c = k.slot[graft["first_slot"] + slot]["capability"]
+    status = check_capability(k, c)
+    if status != DONE:
+        return status
+    if meter["sends"] >= SENDS:
+        return deny(k, g)
+    capability = k.capability[c]
+    if meter["in_user"] == 0:
+        if not has_place(k, capability["endpoint"]):
+            return deny(k, g)
+        if meter["operation"] == NONE and not has_completion(k, meter["owner"]):
+            return deny(k, g)
+    # --- commit: the reservation ---
+    r = take_request(k)
+    request = k.request[r]
+    request["capability"] = c
+    request["endpoint"] = capability["endpoint"]
+    request["badge"] = capability["badge"]
+    request["process"] = meter["owner"]
+    request["op"] = i64(m.registers[2])
+    request["tag"] = i64(m.registers[3])
+    request["body"] = copy_body(k, at, length)
+    request["length"] = length
+    request["room"] = room_for(length)
+    request["deadline"] = deadline_ns * PS_PER_NS
+    request["cookie"] = meter["cookie"]
+    meter["sends"] += 1
+    if meter["in_user"] != 0:
+        append(k, k.process[meter["owner"]]["queues"] + Q_DRAFTS, k.request, r)
+        return DONE
+    request["state"] = R_RESERVED
+    request["operation"] = meter["operation"]
+    request["place"] = 1
+    k.endpoint[capability["endpoint"]]["reserved"] += 1
+    if meter["operation"] == NONE:
+        k.process[meter["owner"]]["cq_reserved"] += 1
+    append(k, graft["queues"] + Q_OUTBOX, k.request, r)
+    return DONE
+
+
+@hot
+def deny(k: Tables, g: int) -> int:
+    """Count a send that was refused for want of room."""
+    k.graft[g]["denied"] += 1
+    return -EAGAIN
+
+
+@hot
+def has_completion(k: Tables, p: int) -> bool:
+    """Whether process `p` has room for one more completion."""
+    process = k.process[p]
+    return bool(process["cq_posted"] + process["cq_reserved"] < process["cq_capacity"])
+
+
+# --- answer -----------------------------------------------------------------------------------------------------------
+
+
+@hot
+def serve_answer(k: Tables, account: int, category: int) -> int:
+    """Helper 1003: the answer is in memory."""
+    m = k.machine
+    length = u64(m.registers[3])
+    if length > LONGEST:
+        resume(m, -EINVAL)
+        return DONE
+    at = reach(m, u64(m.registers[2]), i64(length), READ)
+    if at < 0:
+        fault(m, -at, u64(m.registers[2]), length)
+        return NONE
+    set_answer(k, at, i64(length), account, category)
+    resume(m, DONE)
+    return DONE
+
+
+@hot
+def answer_from_body(k: Tables, account: int, category: int) -> int:
+    """Helper 1010: the answer is a range of the message."""
+    m = k.machine
+    offset, length = u64(m.registers[2]), u64(m.registers[3])
+    if not within_body(k, offset, length):
+        return -EINVAL
+    set_answer(k, k.meter[0]["body"] + i64(offset), i64(length), account, category)
+    return DONE
+
+
+@hot
+def set_answer(k: Tables, at: int, length: int, account: int, category: int) -> None:
+    """Keep the answer, in place of an earlier one."""
+    meter = k.meter[0]
+    drop_answer(k)
+    meter["answered"] = 1
+    meter["answer_status"] = i64(k.machine.registers[1])
+    meter["answer_body"] = copy_body(k, at, length)
+    meter["answer_length"] = length
+    meter["answer_room"] = room_for(length)
+    charge(k, account, category, HELPER_COPY_BYTE, length)
+
+
+@hot
+def drop_answer(k: Tables) -> None:
+    """Forget an answer that nobody will get."""
+    meter = k.meter[0]
+    if meter["answered"] != 0:
+        give_body(k, meter["answer_body"], meter["answer_room"])
+        meter["answered"] = 0
+
+
+# --- timers -----------------------------------------------------------------------------------------------------------
+
+
+@hot
+def find_timer(k: Tables, g: int, id_: int) -> int:
+    """Return the armed timer of graft `g` with this id, or NONE."""
+    t = first(k, k.graft[g]["queues"] + Q_TIMERS)
+    while t != NONE and k.timer[t]["argument"] != id_:
+        t = k.timer[t]["next"]
+    return int(t)
+
+
+@hot
+def arm_timer(k: Tables, g: int, id_: int, delay_ns: int) -> int:
+    """Helper 1004. A timer of a client's operation keeps it open; in user mode it has a place among the completions."""
+    meter, graft = k.meter[0], k.graft[g]
+    in_user = meter["in_user"] != 0
+    if delay_ns > LONGEST_DELAY:
+        return -EINVAL
+    t = find_timer(k, g, id_)
+    if t == NONE:
+        if graft["armed"] >= TIMERS or (in_user and not has_completion(k, meter["owner"])):
+            return -EAGAIN
+    # --- commit ---
+    if t != NONE:
+        forget_timer(k, g, t)
+    core = k.process[meter["owner"]]["core"]
+    due = meter["now"] + i64(delay_ns) * PS_PER_NS
+    t = set_timer(k, due, T_USER if in_user else T_GRAFT, core, g, id_)
+    timer = k.timer[t]
+    timer["fuel"] = UNSHARED
+    timer["operation"] = meter["cookie"] if in_user else meter["operation"]
+    append(k, graft["queues"] + Q_TIMERS, k.timer, t)
+    graft["armed"] += 1
+    if in_user:
+        k.process[meter["owner"]]["cq_reserved"] += 1
+        if meter["cookie"] != NONE:
+            k.job[meter["cookie"]]["pending"] += 1
+    elif meter["operation"] != NONE:
+        k.operation[meter["operation"]]["outstanding"] += 1
+    return DONE
+
+
+@hot
+def cancel_timer(k: Tables, g: int, id_: int) -> int:
+    """Helper 1005."""
+    t = find_timer(k, g, id_)
+    if t == NONE:
+        return -ENOENT
+    # --- commit ---
+    forget_timer(k, g, t)
+    return DONE
+
+
+@hot
+def forget_timer(k: Tables, g: int, t: int) -> None:
+    """Disarm a timer. Another operation than the event's own may lose its last hope by it: it is looked at later."""
+    timer, graft = k.timer[t], k.graft[g]
+    unlink(k, graft["queues"] + Q_TIMERS, k.timer, t)
+    graft["armed"] -= 1
+    if timer["kind"] == T_USER:
+        k.process[graft["process"]]["cq_reserved"] -= 1
+        if timer["operation"] != NONE:
+            k.job[timer["operation"]]["pending"] -= 1
+    elif timer["operation"] != NONE:
+        operation = k.operation[timer["operation"]]
+        operation["outstanding"] -= 1
+        if operation["outstanding"] == 0:
+            append(k, Q_ORPHANS, k.operation, timer["operation"])
+    drop_timer(k, t)
+
+
+# --- held operations --------------------------------------------------------------------------------------------------
+
+
+@hot
+def release(k: Tables, g: int, tag: int, status: int) -> int:
+    """Helper 1006: let a held request go to its endpoint (status 0), or end it with this status.
+
+    What the library holds in user mode is a draft, and goes to the drafts or the rejects of its process.
+    """
+    graft, meter = k.graft[g], k.meter[0]
+    held_as = R_DRAFT if meter["in_user"] != 0 else R_HELD
+    r = first(k, graft["queues"] + Q_HELD)
+    while r != NONE and (k.request[r]["tag"] != tag or k.request[r]["state"] != held_as):
+        r = k.request[r]["next"]
+    if r == NONE:
+        return -ENOENT
+    request = k.request[r]
+    if status > 0 or status < -4095:
+        return -EINVAL
+    if status == 0 and held_as == R_HELD and not has_place(k, request["endpoint"]):
+        return -EAGAIN
+    # --- commit ---
+    unlink(k, graft["queues"] + Q_HELD, k.request, r)
+    graft["held"] -= 1
+    if held_as == R_DRAFT:
+        request["status"] = status
+        queue = k.process[meter["owner"]]["queues"] + (Q_DRAFTS if status == 0 else Q_REJECTS)
+        append(k, queue, k.request, r)
+        return DONE
+    request["state"] = R_WORK
+    if status == 0:
+        request["place"] = 1
+        k.endpoint[request["endpoint"]]["reserved"] += 1
+    else:
+        request["outcome"] = ERROR
+        request["status"] = status
+    append(k, Q_WORK, k.request, r)
+    return DONE

@@ -1,0 +1,387 @@
+"""The client's library: user mode that turns jobs into requests and completions into answers.
+
+A job is one lookup: a map entry that the handler will need, a first request, then as many steps as the handler says.
+The library is the same for every mechanism. It runs the handler itself on a completion if the graft is only loaded, or
+if the kernel could not run it there (the completion says so); otherwise what it gets is the answer.
+
+    call    one job at a time; each request is a synchronous call
+    submit  up to `depth` jobs in flight; asynchronous submission, then waiting on the completion queue
+
+`step` is one step of the process in user mode. It charges what the library does now, which is a *burst*; work of the
+user's own (`owed`) passes behind it. Or it leaves a system call in the process's record. A job is finished at the end
+of the burst in which its handler said `deliver`.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from grafting import hooks
+from jit.hot import hot
+from jit.maps import update
+from jit.words import store64, u64
+from kernel_model.core.activation import (
+    ON_FAILURE,
+    ON_REPLY,
+    ON_SUBMIT,
+    ON_TIMER,
+    activate_user,
+    find_handler,
+    show_completion,
+    show_request,
+    show_timer,
+    slot_of,
+)
+from kernel_model.core.apart import apart
+from kernel_model.core.billing import charge, payer, trace
+from kernel_model.core.chance import sample
+from kernel_model.core.lists import append, first, pop, unlink
+from kernel_model.core.pools import give_completion, give_request, take_request
+from kernel_model.core.prices import IN_USER, MAP_UPDATE, PREPARE, REAP
+from kernel_model.core.tables import (
+    EAGAIN,
+    J_DONE,
+    J_OPEN,
+    NEVER,
+    NO_OUTCOME,
+    NO_REASON,
+    NO_SLOT,
+    NONE,
+    OF_TIMER,
+    Q_COMPLETIONS,
+    Q_DRAFTS,
+    Q_HELD,
+    Q_REJECTS,
+    REFUSED,
+    REPLIED,
+    STARVED,
+    SYS_CALL,
+    SYS_PARK,
+    SYS_SLEEP,
+    SYS_SUBMIT,
+    SYS_WAIT,
+    U_BURST,
+    U_CALL,
+    X_JOB,
+    Tables,
+)
+
+DELIVER: Final = hooks.DELIVER
+PASS: Final = hooks.PASS
+HOLD: Final = hooks.HOLD
+HELD_AT_ONCE: Final = 64  # drafts held by one graft, as in the kernel
+ONE: Final = 1
+DONE: Final = 0
+VALUE_AT: Final = 16  # of the scratch bytes: the key comes first
+
+
+@apart
+@hot
+def client_step(k: Tables, p: int) -> int:
+    """One step of a client in user mode."""
+    process = k.process[p]
+    if process["finishing"] != NONE:
+        finish_job(k, p)
+    if process["depth"] == 0:
+        return call_step(k, p)
+    return submit_step(k, p)
+
+
+@hot
+def call_step(k: Tables, p: int) -> int:
+    """The library in mode `call`."""
+    process = k.process[p]
+    c = process["completion"]
+    if c != NONE:
+        process["completion"] = NONE
+        digest(k, p, c)
+        return U_BURST
+    result = process["result"]
+    process["result"] = DONE
+    if result == -EAGAIN:
+        process["call"] = SYS_SLEEP
+        process["a"] = k.meter[0]["now"] + k.config[0]["retry"]
+        return U_CALL
+    if reject(k, p):
+        return U_BURST
+    if first(k, process["queues"] + Q_DRAFTS) != NONE:
+        process["call"] = SYS_CALL
+        return U_CALL
+    if reap(k, p):
+        return U_BURST
+    if process["open_jobs"] > 0:
+        return wait_or_give_up(k, p, NEVER)
+    return next_job(k, p)
+
+
+@hot
+def submit_step(k: Tables, p: int) -> int:
+    """The library in mode `submit`."""
+    process = k.process[p]
+    if process["result"] < 0:
+        process["stalled"] = 1
+        process["result"] = DONE
+    drafts = first(k, process["queues"] + Q_DRAFTS) != NONE
+    if drafts and process["stalled"] == 0 and (process["batch"] == 0 or not may_begin(k, p)):
+        process["call"] = SYS_SUBMIT
+        return U_CALL
+    if reject(k, p) or reap(k, p):
+        process["stalled"] = 0
+        return U_BURST
+    if process["stalled"] != 0:
+        process["stalled"] = 0  # try again when something has come, or after a while
+        return wait_until(k, p, k.meter[0]["now"] + k.config[0]["retry"])
+    if may_begin(k, p):
+        return next_job(k, p)
+    if process["open_jobs"] > 0:
+        due = NEVER
+        if process["job_next"] != NONE and process["open_jobs"] < process["depth"]:
+            due = arrival_of(k, p, process["job_next"])
+        return wait_or_give_up(k, p, due)
+    return next_job(k, p)
+
+
+@hot
+def may_begin(k: Tables, p: int) -> bool:
+    """Whether the next job has arrived and there is depth for it."""
+    process = k.process[p]
+    j = process["job_next"]
+    if j == NONE or process["open_jobs"] >= process["depth"]:
+        return False
+    return bool(arrival_of(k, p, j) <= k.meter[0]["now"])
+
+
+@hot
+def arrival_of(k: Tables, p: int, j: int) -> int:
+    """Return when job `j` arrives; in a closed loop that is a think time from the moment it was first asked for."""
+    job, process = k.job[j], k.process[p]
+    if job["arrival"] == NONE:
+        think = sample(k, p, process["think"]) if process["think"] != NONE else 0
+        job["arrival"] = k.meter[0]["now"] + think
+    return int(job["arrival"])
+
+
+# --- jobs -------------------------------------------------------------------------------------------------------------
+
+
+@hot
+def next_job(k: Tables, p: int) -> int:
+    """Begin the next job, or sleep until it arrives, or park if there is none."""
+    process = k.process[p]
+    j = process["job_next"]
+    if j == NONE:
+        process["call"] = SYS_PARK
+        return U_CALL
+    arrival = arrival_of(k, p, j)
+    if arrival > k.meter[0]["now"]:
+        process["call"] = SYS_SLEEP
+        process["a"] = arrival
+        return U_CALL
+    process["job_next"] = k.job[j]["next"]
+    begin_job(k, p, j)
+    return U_BURST
+
+
+@hot
+def begin_job(k: Tables, p: int, j: int) -> None:
+    """Put the argument into the handler's map and write the first request."""
+    process, job = k.process[p], k.job[j]
+    account = payer(k, p)
+    job["state"] = J_OPEN
+    job["submitted"] = k.meter[0]["now"]
+    process["open_jobs"] += 1
+    process["owed"] += process["prepare"]
+    charge(k, account, IN_USER, PREPARE, ONE)
+    if job["map"] != NONE:
+        charge(k, account, IN_USER, MAP_UPDATE, ONE)
+        status = put(k, job["map"], job["key"], job["value"])
+        if status != DONE:
+            end_job(k, p, j, NONE, REFUSED, status)
+            return
+    r = take_request(k)
+    request = k.request[r]
+    request["capability"] = job["capability"]
+    request["op"] = job["op"]
+    request["tag"] = job["tag"]
+    request["body"] = job["body"]
+    request["length"] = job["length"]
+    request["cookie"] = j
+    job["pending"] = 1
+    g = process["library"]
+    h = find_handler(k, g, ON_SUBMIT, slot_of(k, g, job["capability"]), job["op"]) if g != NONE else NONE
+    if h == NONE:
+        append(k, process["queues"] + Q_DRAFTS, k.request, r)
+    else:
+        vet(k, p, g, h, r)
+
+
+@hot
+def vet(k: Tables, p: int, g: int, h: int, r: int) -> None:
+    """Ask the `submit` handler of graft `g`, in user mode, what becomes of the draft `r`, and do it."""
+    meter, request, graft = k.meter[0], k.request[r], k.graft[g]
+    j = request["cookie"]
+    meter["cookie"] = j
+    show_request(k, g, r, ON_SUBMIT)
+    verdict = activate_user(k, g, h, p)
+    k.job[j]["pending"] += meter["sends"]
+    request["vetted"] = 1
+    request["graft"] = NONE
+    request["reason"] = NO_REASON
+    if verdict == PASS:
+        append(k, k.process[p]["queues"] + Q_DRAFTS, k.request, r)
+    elif verdict == HOLD and graft["held"] < HELD_AT_ONCE:
+        graft["held"] += 1
+        append(k, graft["queues"] + Q_HELD, k.request, r)
+    else:
+        end_job(k, p, j, NONE, REFUSED, DONE)
+        give_request(k, r)
+
+
+@hot
+def put(k: Tables, map_: int, key: int, value: int) -> int:
+    """Store a value of up to 8 bytes under a key of up to 8 bytes in a map of a graft; 0 or a negated errno."""
+    scratch = k.config[0]["scratch"]
+    store64(k.arena, scratch, u64(key))
+    store64(k.arena, scratch + VALUE_AT, u64(value))
+    seed = u64(k.config[0]["map_seed"])
+    return int(update(k.arena, k.machine.maps[map_], seed, scratch, scratch + VALUE_AT))
+
+
+@hot
+def end_job(k: Tables, p: int, j: int, c: int, outcome: int, status: int) -> None:
+    """Give job `j` its outcome and the body of completion `c` (NONE: none), unless it has one already."""
+    if j == NONE or k.job[j]["outcome"] != NO_OUTCOME:
+        return
+    job = k.job[j]
+    job["outcome"] = outcome
+    job["status"] = status
+    if c != NONE:
+        completion = k.completion[c]
+        job["answer"] = completion["body"]
+        job["answer_length"] = completion["length"]
+        job["answer_room"] = completion["room"]
+        completion["room"] = 0
+    k.process[p]["finishing"] = j
+
+
+@hot
+def finish_job(k: Tables, p: int) -> None:
+    """The burst is over in which a job got its outcome."""
+    process = k.process[p]
+    job = k.job[process["finishing"]]
+    job["finished"] = k.meter[0]["now"]
+    job["state"] = J_DONE
+    process["open_jobs"] -= 1
+    k.meter[0]["jobs_open"] -= 1
+    trace(k, X_JOB, p, job["tag"], job["outcome"], job["finished"] - job["arrival"])
+    process["finishing"] = NONE
+
+
+@hot
+def wait_or_give_up(k: Tables, p: int, due: int) -> int:
+    """Wait for a completion; if nothing is left that could bring one, an open job has starved."""
+    process = k.process[p]
+    if process["cq_posted"] + process["cq_reserved"] > 0 or due < NEVER:
+        return wait_until(k, p, due)
+    for j in range(k.job.shape[0]):
+        job = k.job[j]
+        if job["state"] == J_OPEN and job["owner"] == p:
+            end_job(k, p, j, NONE, STARVED, DONE)
+            return U_BURST
+    return U_BURST
+
+
+@hot
+def wait_until(k: Tables, p: int, due: int) -> int:
+    """Ask for the system call that waits for a completion, or a time."""
+    process = k.process[p]
+    process["call"] = SYS_WAIT
+    process["a"] = 1
+    process["b"] = due
+    return U_CALL
+
+
+# --- completions ------------------------------------------------------------------------------------------------------
+
+
+@hot
+def is_visible(k: Tables, c: int) -> bool:
+    """Whether user mode can see a completion yet: what a kernel section does is visible from its end."""
+    meter = k.meter[0]
+    return bool(k.completion[c]["posted_at"] < meter["lock_since"] or meter["lock_free"] <= meter["now"])
+
+
+@hot
+def reap(k: Tables, p: int) -> bool:
+    """Take the oldest completion from the queue, without a crossing, and deal with it; whether there was one."""
+    process = k.process[p]
+    c = first(k, process["queues"] + Q_COMPLETIONS)
+    if c == NONE or not is_visible(k, c):
+        return False
+    unlink(k, process["queues"] + Q_COMPLETIONS, k.completion, c)
+    process["cq_posted"] -= 1
+    charge(k, payer(k, p), IN_USER, REAP, ONE)
+    digest(k, p, c)
+    return True
+
+
+@hot
+def reject(k: Tables, p: int) -> bool:
+    """End the job of a request that the kernel would not accept; whether there was one.
+
+    One whose graft could not be asked in the kernel is vetted here instead.
+    """
+    r = pop(k, k.process[p]["queues"] + Q_REJECTS, k.request)
+    if r == NONE:
+        return False
+    request = k.request[r]
+    if request["reason"] != NO_REASON:
+        g = request["graft"]
+        k.meter[0]["fallbacks"] += 1
+        h = find_handler(k, g, ON_SUBMIT, slot_of(k, g, request["capability"]), request["op"])
+        vet(k, p, g, h, r)
+        return True
+    end_job(k, p, k.request[r]["cookie"], NONE, REFUSED, k.request[r]["status"])
+    give_request(k, r)
+    return True
+
+
+@hot
+def digest(k: Tables, p: int, c: int) -> None:
+    """Deal with a completion: run the handler on it if that has not been done, then end the job or let it go on."""
+    _process, completion, meter = k.process[p], k.completion[c], k.meter[0]
+    j = completion["cookie"]
+    g, h = handler_for(k, p, c)
+    verdict = DELIVER
+    meter["sends"] = 0
+    if h != NONE:
+        meter["cookie"] = j
+        if completion["kind"] == OF_TIMER:
+            show_timer(k, completion["tag"])
+        else:
+            show_completion(k, g, c)
+        verdict = activate_user(k, g, h, p)
+    if j != NONE:
+        job = k.job[j]
+        job["pending"] += meter["sends"] - 1
+        if completion["kind"] == OF_TIMER or verdict != DELIVER:
+            if job["pending"] <= 0:
+                end_job(k, p, j, NONE, STARVED, DONE)
+        else:
+            end_job(k, p, j, c, completion["outcome"], completion["status"])
+    give_completion(k, c)
+
+
+@hot
+def handler_for(k: Tables, p: int, c: int) -> tuple[int, int]:
+    """Return the graft and the handler that user mode has to run on a completion, or NONE, NONE."""
+    completion = k.completion[c]
+    g = completion["graft"]
+    if completion["kind"] == OF_TIMER:
+        return int(g), find_handler(k, g, ON_TIMER, NO_SLOT, DONE)
+    if completion["reason"] == NO_REASON:
+        g = k.process[p]["library"]
+    if g == NONE or completion["outcome"] == STARVED:
+        return NONE, NONE
+    event = ON_REPLY if completion["outcome"] == REPLIED else ON_FAILURE
+    return int(g), find_handler(k, g, event, slot_of(k, g, completion["capability"]), completion["op"])

@@ -1,0 +1,231 @@
+"""How requests and operations end, and who is told: a graft, which may consume it, or the client, by a completion.
+
+`finish` gives a request its terminal status; `conclude`, reached through the section's work, tells whom it concerns. An
+operation is complete when one of its requests is delivered; what ends later is discarded and counted as `late`. When
+nothing of it is outstanding and it has no completion, it starved, and its client learns that too: so a graft that
+consumes and sends nothing cannot make a client sleep for ever. Room for completions was reserved at submission, so
+delivery never fails.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from grafting import hooks
+from jit.hot import hot
+from kernel_model.core.activation import (
+    ON_FAILURE,
+    ON_REPLY,
+    activate,
+    admit,
+    find_handler,
+    show_request,
+    slot_of,
+    status_of,
+)
+from kernel_model.core.billing import (
+    charge,
+    operation_ends,
+    payer,
+    request_ends,
+    trace,
+)
+from kernel_model.core.heap import drop_timer
+from kernel_model.core.lists import append
+from kernel_model.core.pools import give, give_request, replace_body, take
+from kernel_model.core.prices import HOOK_CHECK, IN_HOOK_CHECK, IN_KERNEL, NOTIFY
+from kernel_model.core.schedule import wake
+from kernel_model.core.tables import (
+    DEAD,
+    ERROR,
+    NO_REASON,
+    NONE,
+    O_CALL,
+    O_GRAFT,
+    OF_OPERATION,
+    P_COMPLETION,
+    P_OPERATION,
+    Q_COMPLETIONS,
+    Q_WORK,
+    R_WORK,
+    REPLIED,
+    STARVED,
+    WAITING,
+    X_COMPLETE,
+    X_END,
+    X_FALLBACK,
+    Tables,
+)
+
+DELIVER: Final = hooks.DELIVER
+ONE: Final = 1
+DONE: Final = 0
+
+
+@hot
+def finish(k: Tables, r: int, outcome: int, status: int) -> None:
+    """Give request `r`, which is in no queue, its terminal status; `conclude` will tell whom it concerns."""
+    request = k.request[r]
+    request["outcome"] = outcome
+    request["status"] = status
+    request["state"] = R_WORK
+    if outcome != REPLIED and outcome != ERROR:
+        replace_body(k, r, 0, 0, 0)
+    append(k, Q_WORK, k.request, r)
+
+
+@hot
+def conclude(k: Tables, r: int) -> None:
+    """A request has ended: drop it if its operation is complete, else ask the grafts of its process, else complete."""
+    request, meter = k.request[r], k.meter[0]
+    o = request["operation"]
+    operation = k.operation[o]
+    if request["timer"] != NONE:
+        drop_timer(k, request["timer"])
+        request["timer"] = NONE
+    request_ends(k, r)
+    trace(k, X_END, o, request["tag"], request["outcome"], request["status"])
+    if operation["completed"] != 0:
+        meter["late"] += 1
+    elif ask_client(k, r):
+        complete(k, o, r, request["outcome"])
+    give_request(k, r)
+    operation["outstanding"] -= 1
+    if operation["outstanding"] == 0:
+        close(k, o)
+
+
+@hot
+def ask_client(k: Tables, r: int) -> bool:
+    """Run the `reply` or `failure` handlers of the process's grafts; whether the client is to be told.
+
+    A handler that may not run now leaves its mark in the request: the client's library will run it.
+    """
+    request, meter = k.request[r], k.meter[0]
+    p = request["process"]
+    g = k.process[p]["graft"]
+    if g == NONE:
+        charge(k, payer(k, p), IN_HOOK_CHECK, HOOK_CHECK, ONE)
+    event = ON_REPLY if request["outcome"] == REPLIED else ON_FAILURE
+    while g != NONE:
+        following = k.graft[g]["next"]
+        h = find_handler(k, g, event, slot_of(k, g, request["capability"]), request["op"])
+        if h != NONE:
+            reason = admit(k, g, h, request["fuel"])
+            if reason != NO_REASON:
+                request["graft"] = g
+                request["reason"] = reason
+                meter["fallbacks"] += 1
+                trace(k, X_FALLBACK, g, h, request["tag"], reason)
+                return True
+            show_request(k, g, r, event)
+            meter["owner"] = p
+            meter["operation"] = request["operation"]
+            if activate(k, g, h, payer(k, k.graft[g]["process"])) != DELIVER:
+                k.graft[g]["consumed"] += 1
+                return False
+        g = following
+    return True
+
+
+@hot
+def close(k: Tables, o: int) -> None:
+    """Nothing of an operation is outstanding: if it has no completion it starved, which its client must learn."""
+    operation = k.operation[o]
+    if operation["completed"] == 0:
+        if operation["origin"] == O_GRAFT:
+            dismiss(k, o)
+        else:
+            k.meter[0]["starved"] += 1
+            complete(k, o, NONE, STARVED)
+    give(k, P_OPERATION, k.operation, o)
+
+
+@hot
+def dismiss(k: Tables, o: int) -> None:
+    """End an operation that a graft began for itself and has dealt with: nobody waits for a completion."""
+    operation = k.operation[o]
+    k.process[operation["process"]]["cq_reserved"] -= 1
+    operation["completed"] = 1
+    operation_ends(k, operation["submitted_at"])
+
+
+@hot
+def complete(k: Tables, o: int, r: int, outcome: int) -> None:
+    """Deliver the completion of operation `o`, with the body of request `r` (NONE: none). It cannot fail."""
+    operation, meter = k.operation[o], k.meter[0]
+    p = operation["process"]
+    process = k.process[p]
+    operation["completed"] = 1
+    operation_ends(k, operation["submitted_at"])
+    if process["state"] == DEAD:
+        return
+    c = announce(k, o, r, outcome)
+    if operation["origin"] == O_CALL:
+        process["completion"] = c
+        process["result"] = 0
+        wake(k, p)
+        meter["direct"] = p
+    else:
+        post(k, p, c)
+
+
+@hot
+def announce(k: Tables, o: int, r: int, outcome: int) -> int:
+    """Return a completion that says how operation `o` ended."""
+    operation = k.operation[o]
+    c = take(k, P_COMPLETION, k.completion)
+    completion = k.completion[c]
+    completion["posted_at"] = k.meter[0]["now"]
+    completion["kind"] = OF_OPERATION
+    completion["outcome"] = outcome
+    completion["cookie"] = operation["cookie"]
+    completion["graft"] = NONE
+    completion["reason"] = NO_REASON
+    trace(k, X_COMPLETE, operation["process"], o, operation["tag"], outcome)
+    if r == NONE:
+        completion["tag"] = operation["tag"]
+        completion["status"] = status_of(outcome, DONE)
+        completion["capability"] = NONE
+        completion["op"] = 0
+        completion["badge"] = 0
+        completion["body"] = 0
+        completion["length"] = 0
+        completion["room"] = 0
+        return c
+    request = k.request[r]
+    completion["tag"] = request["tag"]
+    completion["status"] = status_of(outcome, request["status"])
+    completion["capability"] = request["capability"]
+    completion["op"] = request["op"]
+    completion["badge"] = request["badge"]
+    completion["body"] = request["body"]
+    completion["length"] = request["length"]
+    completion["room"] = request["room"]
+    request["room"] = 0
+    completion["graft"] = request["graft"]
+    completion["reason"] = request["reason"]
+    return c
+
+
+@hot
+def post(k: Tables, p: int, c: int) -> None:
+    """Put a completion, for which room is reserved, into the queue of process `p`."""
+    process = k.process[p]
+    process["cq_reserved"] -= 1
+    process["cq_posted"] += 1
+    append(k, process["queues"] + Q_COMPLETIONS, k.completion, c)
+    charge(k, payer(k, p), IN_KERNEL, NOTIFY, ONE)
+    if process["state"] == WAITING and process["cq_posted"] >= process["wait_for"]:
+        stop_waiting(k, p)
+
+
+@hot
+def stop_waiting(k: Tables, p: int) -> None:
+    """Wake a process that waits or sleeps."""
+    process = k.process[p]
+    if process["timer"] != NONE:
+        drop_timer(k, process["timer"])
+        process["timer"] = NONE
+    wake(k, p)
+    k.meter[0]["direct"] = p

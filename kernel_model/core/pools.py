@@ -1,0 +1,210 @@
+"""Rows and bodies: constant-time allocation from free lists.
+
+A pool's free rows are linked by `next`. Bodies are blocks of the arena in powers of two from 16 bytes to 64 KiB, each
+size with its free list, whose links stand in the blocks themselves. Neither ever fails here: `simulate.advance` asks
+for growth while there is still more room than one event can take (see `tables`), which `short_of_room` tests.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jit.hot import hot
+from jit.words import i64, load64, move_bytes, store64, u64
+from kernel_model.core.tables import (
+    ARENA_RESERVE,
+    BODY_SHIFT,
+    NO_OUTCOME,
+    NO_REASON,
+    NONE,
+    P_BODY,
+    P_COMPLETION,
+    P_OPERATION,
+    P_REQUEST,
+    P_TIMER,
+    POOL_RESERVE,
+    R_DRAFT,
+    R_FREE,
+    Tables,
+)
+
+
+@hot
+def take(k: Tables, pool: int, table: Any) -> int:
+    """Take a free row of `table`, whose free list is `pool`."""
+    list_ = k.pool[pool]
+    row = list_["head"]
+    list_["head"] = table[row]["next"]
+    list_["free"] -= 1
+    table[row]["next"] = NONE
+    return int(row)
+
+
+@hot
+def give(k: Tables, pool: int, table: Any, row: int) -> None:
+    """Put a row back."""
+    list_ = k.pool[pool]
+    table[row]["next"] = list_["head"]
+    list_["head"] = row
+    list_["free"] += 1
+
+
+@hot
+def short_of_room(k: Tables) -> bool:
+    """Whether some table should grow before the next event is dealt with."""
+    for pool in range(P_BODY):
+        if k.pool[pool]["free"] < POOL_RESERVE:
+            return True
+    meter = k.meter[0]
+    if k.config[0]["tracing"] != 0 and meter["traced"] + 16 * POOL_RESERVE > k.trace.shape[0]:
+        return True
+    return bool(meter["arena_used"] + ARENA_RESERVE > k.arena.shape[0])
+
+
+# --- bodies -----------------------------------------------------------------------------------------------------------
+
+
+@hot
+def room_for(length: int) -> int:
+    """Return the size of the block that holds `length` bytes; 0 for none."""
+    if length == 0:
+        return 0
+    room = 1 << BODY_SHIFT
+    while room < length:
+        room <<= 1
+    return room
+
+
+@hot
+def class_of(room: int) -> int:
+    """Return the free list of blocks of `room` bytes."""
+    class_ = P_BODY
+    while room > 1 << BODY_SHIFT:
+        room >>= 1
+        class_ += 1
+    return class_
+
+
+@hot
+def take_body(k: Tables, length: int) -> int:
+    """Return the arena offset of a block for `length` bytes (0 if that is none)."""
+    room = room_for(length)
+    if room == 0:
+        return 0
+    list_ = k.pool[class_of(room)]
+    block = list_["head"]
+    if block != NONE:
+        list_["head"] = i64(load64(k.arena, block))
+        return int(block)
+    meter = k.meter[0]
+    block = meter["arena_used"]
+    meter["arena_used"] += room
+    return int(block)
+
+
+@hot
+def give_body(k: Tables, body: int, room: int) -> None:
+    """Give a block back; `room` 0 is a body that was only referred to."""
+    if room > 0:
+        list_ = k.pool[class_of(room)]
+        store64(k.arena, body, u64(list_["head"]))
+        list_["head"] = body
+
+
+@hot
+def copy_body(k: Tables, source: int, length: int) -> int:
+    """Return a fresh block with a copy of `length` bytes."""
+    block = take_body(k, length)
+    if length > 0:
+        move_bytes(k.arena, block, source, length)
+    return block
+
+
+# --- requests, completions --------------------------------------------------------------------------------------------
+
+
+@hot
+def take_request(k: Tables) -> int:
+    """Return a draft: a request that nobody has sent yet, with every link and field clear."""
+    r = take(k, P_REQUEST, k.request)
+    request = k.request[r]
+    request["state"] = R_DRAFT
+    request["prev"] = NONE
+    request["operation"] = NONE
+    request["capability"] = NONE
+    request["endpoint"] = NONE
+    request["process"] = NONE
+    request["tag"] = 0
+    request["op"] = 0
+    request["badge"] = 0
+    request["body"] = 0
+    request["length"] = 0
+    request["room"] = 0
+    request["deadline"] = 0
+    request["timer"] = NONE
+    request["holder"] = NONE
+    request["fuel"] = 0
+    request["outcome"] = NO_OUTCOME
+    request["status"] = 0
+    request["serial"] = 0
+    request["place"] = 0
+    request["cookie"] = NONE
+    request["graft"] = NONE
+    request["reason"] = NO_REASON
+    request["vetted"] = 0
+    return r
+
+
+@hot
+def give_request(k: Tables, r: int) -> None:
+    """Free a request with its body."""
+    request = k.request[r]
+    give_body(k, request["body"], request["room"])
+    request["room"] = 0
+    request["state"] = R_FREE
+    give(k, P_REQUEST, k.request, r)
+
+
+@hot
+def give_completion(k: Tables, c: int) -> None:
+    """Free a completion with its body."""
+    completion = k.completion[c]
+    give_body(k, completion["body"], completion["room"])
+    completion["room"] = 0
+    give(k, P_COMPLETION, k.completion, c)
+
+
+@hot
+def replace_body(k: Tables, r: int, body: int, length: int, room: int) -> None:
+    """Give a request another body: a reply takes the place of what was asked."""
+    request = k.request[r]
+    give_body(k, request["body"], request["room"])
+    request["body"] = body
+    request["length"] = length
+    request["room"] = room
+
+
+@hot
+def take_operation(k: Tables) -> int:
+    """Return a fresh operation."""
+    o = take(k, P_OPERATION, k.operation)
+    operation = k.operation[o]
+    operation["outstanding"] = 0
+    operation["completed"] = 0
+    operation["prev"] = NONE
+    operation["cookie"] = NONE
+    return o
+
+
+@hot
+def take_timer(k: Tables) -> int:
+    """Return a fresh timer, in no heap."""
+    t = take(k, P_TIMER, k.timer)
+    timer = k.timer[t]
+    timer["position"] = NONE
+    timer["prev"] = NONE
+    timer["operation"] = NONE
+    timer["fuel"] = 0
+    timer["pending"] = 0
+    timer["follower"] = NONE
+    return t

@@ -1,0 +1,172 @@
+"""Where the tables come from and how they grow. Plain Python: nothing here is on a path that counts.
+
+A table grows by doubling, between events only. Rows that a running model takes and gives back (requests, operations,
+completions, timers) come from free lists; all other rows are added here and stay.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from jit import machine
+from kernel_model.core import chance, prices, tables
+from kernel_model.core.tables import NEVER, NONE, POOL_RESERVE, Tables
+
+POOLS = (tables.P_REQUEST, tables.P_OPERATION, tables.P_COMPLETION, tables.P_TIMER)
+POOL_TABLES = ("request", "operation", "completion", "timer")
+RECORDS = {
+    "process": tables.PROCESS, "capability": tables.CAPABILITY, "endpoint": tables.ENDPOINT, "core": tables.CORE,
+    "queue": tables.QUEUE, "graft": tables.GRAFT, "handler": tables.HANDLER,
+    "slot": np.dtype([("capability", np.int64)]),
+    "job": tables.JOB, "row": tables.ROW, "distribution": tables.DISTRIBUTION,
+}  # fmt: skip
+FIRST_ROWS = 16
+ARENA_BYTES = 1 << 25  # touched only where used
+ALIGNMENT = 16
+MACHINE_SLOTS, MACHINE_PROGRAMS, MACHINE_MAPS, MACHINE_HANDLERS = 262_144, 256, 1024, 2048
+
+
+class Storage:
+    """Owns the tables of one kernel. `tables` is replaced when one grows, so never keep it across a call."""
+
+    def __init__(self, *, trace: bool) -> None:
+        self.used = dict.fromkeys([*RECORDS, "account"], 0)
+        pool_rows = 2 * POOL_RESERVE
+        pool = np.zeros(tables.P_BODY + tables.BODY_CLASSES, tables.POOL)
+        pool["head"] = NONE
+        arena = np.zeros(ARENA_BYTES, np.uint8)
+        meter, config = np.zeros(1, tables.METER), np.zeros(1, tables.CONFIG)
+        meter["arena_used"] = 64  # offset 0 is nobody's
+        config["tracing"] = trace
+        self.tables = Tables(
+            meter=meter,
+            config=config,
+            **{name: np.zeros(FIRST_ROWS, dtype) for name, dtype in RECORDS.items()},
+            request=np.zeros(0, tables.REQUEST),
+            operation=np.zeros(0, tables.OPERATION),
+            completion=np.zeros(0, tables.COMPLETION),
+            timer=np.zeros(0, tables.TIMER),
+            heap=np.zeros(0, np.int64),
+            pool=pool,
+            spent=np.zeros((FIRST_ROWS, len(prices.CATEGORIES)), np.int64),
+            count=np.zeros((FIRST_ROWS, prices.COUNT), np.int64),
+            price=np.zeros(prices.COUNT, np.int64),
+            exponential=chance.quantiles(),
+            arena=arena,
+            trace=np.zeros(32 * POOL_RESERVE if trace else 1, tables.TRACE),
+            machine=None,
+        )
+        for number in POOLS:
+            self._extend_pool(number, pool_rows)
+        config["scratch"] = self.allocate(32)
+        self._replace(machine=machine.create(
+            arena, self.allocate, slots=MACHINE_SLOTS, programs=MACHINE_PROGRAMS, map_rows=MACHINE_MAPS,
+            handlers=MACHINE_HANDLERS,
+        ))  # fmt: skip
+        self.queues(tables.FREE_QUEUES)
+
+    def _replace(self, **changed: Any) -> None:
+        self.tables = self.tables._replace(**changed)
+
+    def add(self, table: str, rows: int = 1, **fields: int) -> int:
+        """Append rows with these fields, all others 0, and return the number of the first."""
+        first = self.used[table]
+        self.used[table] += rows
+        array = getattr(self.tables, table)
+        if self.used[table] > len(array):
+            array = _longer(array, max(2 * len(array), self.used[table]))
+            self._replace(**{table: array})
+        for name, value in fields.items():
+            array[name][first : first + rows] = value
+        return first
+
+    def queues(self, count: int) -> int:
+        """Return the first of `count` new, empty queues."""
+        return self.add("queue", count, head=NONE, tail=NONE)
+
+    def account(self) -> int:
+        """Return a new account."""
+        number = self.used["account"]
+        self.used["account"] += 1
+        if self.used["account"] > len(self.tables.spent):
+            size = 2 * len(self.tables.spent)
+            self._replace(spent=_longer(self.tables.spent, size), count=_longer(self.tables.count, size))
+        return number
+
+    def allocate(self, size: int) -> int:
+        """Return the arena offset of `size` zeroed bytes, which are never given back."""
+        meter = self.tables.meter[0]
+        at = int(meter["arena_used"])
+        end = at + -(-size // ALIGNMENT) * ALIGNMENT
+        if end > len(self.tables.arena):
+            self._extend_arena(max(end, 2 * len(self.tables.arena)))
+        meter["arena_used"] = end
+        return at
+
+    def store(self, data: bytes) -> int:
+        """Return the arena offset of a copy of `data`."""
+        at = self.allocate(len(data))
+        self.tables.arena[at : at + len(data)] = np.frombuffer(data, np.uint8)
+        return at
+
+    def grow(self) -> None:
+        """Give every table that is short of room twice as much; `simulate.advance` has returned S_GROW."""
+        for number in POOLS:
+            if self.tables.pool[number]["free"] < POOL_RESERVE:
+                self._extend_pool(number, 2 * len(getattr(self.tables, POOL_TABLES[number])))
+        meter = self.tables.meter[0]
+        if meter["arena_used"] + tables.ARENA_RESERVE > len(self.tables.arena):
+            self._extend_arena(2 * len(self.tables.arena))
+        if self.tables.config[0]["tracing"] and meter["traced"] + 16 * POOL_RESERVE > len(self.tables.trace):
+            self._replace(trace=_longer(self.tables.trace, 2 * len(self.tables.trace)))
+
+    def _extend_pool(self, number: int, rows: int) -> None:
+        name = POOL_TABLES[number]
+        old = getattr(self.tables, name)
+        new = _longer(old, rows)
+        pool = self.tables.pool[number]
+        new["next"][len(old) :] = np.arange(len(old) + 1, rows + 1)
+        new["next"][-1] = pool["head"]
+        pool["head"] = len(old)
+        pool["free"] += rows - len(old)
+        self._replace(**{name: new})
+        if name == "timer":
+            self._replace(heap=_longer(self.tables.heap, rows))
+
+    def _extend_arena(self, size: int) -> None:
+        arena = np.zeros(size, np.uint8)
+        arena[: len(self.tables.arena)] = self.tables.arena
+        self._replace(arena=arena)
+        if self.tables.machine is not None:
+            self._replace(machine=self.tables.machine._replace(arena=arena))
+
+    def add_core(self, account: int) -> int:
+        """Return a new core, idle; `account` is charged for its idling."""
+        return self.add(
+            "core", process=NONE, phase=tables.IDLING, end=NEVER, last=NONE, ipi_at=NEVER, account=account,
+            pending_first=NONE, pending_last=NONE, queues=self.queues(tables.CORE_QUEUES),
+        )  # fmt: skip
+
+    def add_process(self, **fields: int) -> int:
+        """Return a new parked process."""
+        p = self.add("process")
+        row = self.tables.process[p]
+        for name in (
+            "next", "prev", "endpoint", "request", "completion", "timer", "graft", "library", "job_next", "job_last",
+            "finishing", "think",
+        ):  # fmt: skip
+            row[name] = NONE
+        row["state"] = tables.PARKED
+        row["ready_at"] = NEVER
+        row["queues"] = self.queues(tables.OBJECT_QUEUES)
+        for name, value in fields.items():
+            self.tables.process[p][name] = value
+        return p
+
+
+def _longer(array: Any, rows: int) -> Any:
+    longer = np.zeros((rows, *array.shape[1:]), array.dtype)
+    longer[: len(array)] = array
+    return longer

@@ -1,0 +1,194 @@
+"""System calls: what a process asks of the kernel, decoded from its record (`call`, `a`, `b`) and done.
+
+The process is RUNNING on the core that is in the kernel. A call that does not block leaves it so, with `result` set; a
+blocking one leaves it in another state, and `schedule.choose` finds somebody else. What a process gets stands in its
+record when it runs again: `request` (received), `completion` (of a call), `result` (0 or a negated errno).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from jit.hot import hot
+from kernel_model.core.apart import apart
+from kernel_model.core.billing import charge, payer
+from kernel_model.core.heap import set_timer
+from kernel_model.core.helpers import check_capability
+from kernel_model.core.lists import append, first, pop, prepend
+from kernel_model.core.ops import cancel, discard_drafts, drain, forward, receive, reply, submit
+from kernel_model.core.outcomes import finish
+from kernel_model.core.pools import give_body
+from kernel_model.core.prices import (
+    DISPATCH_CALL,
+    DISPATCH_FORWARD,
+    DISPATCH_RECEIVE,
+    DISPATCH_REPLY,
+    DISPATCH_SEND,
+    ENTRY,
+    IN_KERNEL,
+    TIMER_ARM,
+    TIMER_CANCEL,
+)
+from kernel_model.core.tables import (
+    CALLING,
+    EAGAIN,
+    ENOENT,
+    HALTED,
+    NEVER,
+    NONE,
+    PARKED,
+    PEER_DIED,
+    Q_DRAFTS,
+    Q_REJECTS,
+    REFUSED,
+    SLEEPING,
+    SYS_CALL,
+    SYS_CANCEL,
+    SYS_DROP,
+    SYS_FORWARD,
+    SYS_PARK,
+    SYS_RECEIVE,
+    SYS_REPLY,
+    SYS_REPLY_RECEIVE,
+    SYS_SLEEP,
+    SYS_SUBMIT,
+    SYS_WAIT,
+    T_WAKE,
+    WAITING,
+    Tables,
+)
+
+ONE: Final = 1
+DONE: Final = 0
+BLOCKING: Final = 1
+ASYNCHRONOUS: Final = 0
+
+
+@apart
+@hot
+def system_call(k: Tables, p: int) -> None:
+    """Do what process `p` asks for. To park is no system call: it is how a process leaves the model."""
+    process = k.process[p]
+    call = process["call"]
+    process["result"] = DONE
+    if call == SYS_PARK:
+        process["state"] = PARKED
+        return
+    charge(k, payer(k, p), IN_KERNEL, ENTRY, ONE)
+    if call == SYS_CALL:
+        call_once(k, p)
+    elif call == SYS_SUBMIT:
+        submit_drafts(k, p)
+    elif call == SYS_WAIT:
+        wait(k, p)
+    elif call == SYS_SLEEP:
+        sleep(k, p)
+    elif call == SYS_CANCEL:
+        charge(k, payer(k, p), IN_KERNEL, TIMER_CANCEL, ONE)
+        process["result"] = DONE if cancel(k, p, process["a"]) != 0 else -ENOENT
+    elif call in (SYS_REPLY, SYS_REPLY_RECEIVE, SYS_FORWARD, SYS_RECEIVE, SYS_DROP):
+        serve(k, p, call)
+    else:
+        process["state"] = HALTED
+    drain(k)
+
+
+@hot
+def call_once(k: Tables, p: int) -> None:
+    """SYS_CALL: submit the first draft and wait for its completion. What may be tried again later stays a draft."""
+    process = k.process[p]
+    charge(k, payer(k, p), IN_KERNEL, DISPATCH_CALL, ONE)
+    r = pop(k, process["queues"] + Q_DRAFTS, k.request)
+    status = submit(k, p, r, BLOCKING)
+    process["result"] = status
+    if status == DONE:
+        process["state"] = CALLING
+    elif status == -EAGAIN:
+        prepend(k, process["queues"] + Q_DRAFTS, k.request, r)
+    else:
+        k.request[r]["status"] = status
+        append(k, process["queues"] + Q_REJECTS, k.request, r)
+
+
+@hot
+def submit_drafts(k: Tables, p: int) -> None:
+    """SYS_SUBMIT: submit the drafts in order, to the first for which there is no room; bad ones go to the rejects."""
+    process = k.process[p]
+    queue = process["queues"]
+    while first(k, queue + Q_DRAFTS) != NONE:
+        charge(k, payer(k, p), IN_KERNEL, DISPATCH_SEND, ONE)
+        r = pop(k, queue + Q_DRAFTS, k.request)
+        status = submit(k, p, r, ASYNCHRONOUS)
+        if status == -EAGAIN:
+            prepend(k, queue + Q_DRAFTS, k.request, r)
+            process["result"] = status
+            return
+        if status != DONE:
+            k.request[r]["status"] = status
+            append(k, queue + Q_REJECTS, k.request, r)
+        drain(k)
+
+
+@hot
+def wait(k: Tables, p: int) -> None:
+    """SYS_WAIT: until `a` completions are posted, or the time `b`."""
+    process = k.process[p]
+    charge(k, payer(k, p), IN_KERNEL, DISPATCH_RECEIVE, ONE)
+    if process["cq_posted"] >= process["a"] or process["b"] <= k.meter[0]["now"]:
+        return
+    process["state"] = WAITING
+    process["wait_for"] = process["a"]
+    if process["b"] < NEVER:
+        process["timer"] = set_timer(k, process["b"], T_WAKE, process["core"], p, NONE)
+
+
+@hot
+def sleep(k: Tables, p: int) -> None:
+    """SYS_SLEEP: until the time `a`."""
+    process = k.process[p]
+    charge(k, payer(k, p), IN_KERNEL, TIMER_ARM, ONE)
+    if process["a"] > k.meter[0]["now"]:
+        process["state"] = SLEEPING
+        process["timer"] = set_timer(k, process["a"], T_WAKE, process["core"], p, NONE)
+
+
+@hot
+def serve(k: Tables, p: int, call: int) -> None:
+    """The calls of a server: end its request in one way or another, then receive the next (SYS_REPLY: not).
+
+    A request that was cancelled or timed out meanwhile is no longer there; what would have been its reply is dropped.
+    """
+    process = k.process[p]
+    account = payer(k, p)
+    r = process["request"]
+    process["request"] = NONE
+    if call == SYS_RECEIVE:
+        charge(k, account, IN_KERNEL, DISPATCH_RECEIVE, ONE)
+    elif call == SYS_FORWARD:
+        charge(k, account, IN_KERNEL, DISPATCH_FORWARD, ONE)
+        pass_on(k, p, r)
+    else:
+        charge(k, account, IN_KERNEL, DISPATCH_REPLY, ONE)
+        if call == SYS_DROP:
+            if r != NONE:
+                finish(k, r, PEER_DIED, DONE)
+        elif r != NONE:
+            reply(k, p, r)
+    give_body(k, process["reply_body"], process["reply_room"])
+    process["reply_room"] = 0
+    drain(k)
+    if call != SYS_REPLY:
+        receive(k, p, process["endpoint"])
+
+
+@hot
+def pass_on(k: Tables, p: int, r: int) -> None:
+    """SYS_FORWARD: pass request `r` on as the first draft says, or refuse it if that capability is of no use."""
+    queue = k.process[p]["queues"] + Q_DRAFTS
+    if r != NONE:
+        draft = first(k, queue)
+        if check_capability(k, k.request[draft]["capability"]) == DONE:
+            forward(k, r, pop(k, queue, k.request))
+        else:
+            finish(k, r, REFUSED, DONE)
+    discard_drafts(k, queue)

@@ -1,0 +1,254 @@
+"""The kernel's whole state: record arrays of int64, and nothing else.
+
+`Tables` (always called `k`) is a named tuple of tables. A row of a table is a kernel object, its index is its name,
+-1 is "none". A record view `request = k.request[r]; request["tag"] = 7` writes through, in plain Python and in
+compiled code alike, so one source serves both. Links (`next`, `prev`) make the queues; a row is in one queue at a
+time. Message bodies and map storage are windows of one byte array, the arena: a body is (offset, length, room), where
+room is the size of the block that the row owns, 0 for a body that it only refers to (a block of a disk image is never
+copied).
+
+Who owns what, and what may be in flight:
+
+    process   -> its completion queue: `cq_posted` wait there, `cq_reserved` are promised to operations in flight
+    operation -> `outstanding`: its requests, timers and reservations that have not ended
+    request   -> one message to one endpoint; ends in exactly one `Outcome`
+    endpoint  -> `queued` requests and `reserved` places; queued + reserved <= capacity + waiting receivers
+
+Time is int64 picoseconds (106 days). Tables grow between events, never during one: `simulate.advance` returns GROW
+while `POOL_RESERVE` rows of a pool are still free, so no event is ever refused for want of the model's own memory; the
+kernel's *semantic* limits (capacity of endpoints, completion queues, quotas) are fields of the objects.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+NONE: Final = -1
+NEVER: Final = (1 << 62) - 1  # ps: a time that does not come
+PRIORITIES: Final = 32  # 0 is the lowest; a core's ready levels fit one word
+POOL_RESERVE: Final = 512  # rows of each pool free before any event: more than 64 sends of one activation need
+ARENA_RESERVE: Final = 8 << 20  # bytes free before any event: 64 bodies of 64 KiB and as many answers
+
+
+def _record(names: str) -> np.dtype[Any]:
+    return np.dtype([(name, np.int64) for name in names.split()])
+
+
+# --- one record for each kind of object -------------------------------------------------------------------------------
+# `queues` is the first of an object's rows in the table of queues; Q_... below say which follows which.
+
+METER = _record(
+    # the clock; ps charged in the section or user burst being computed; the core that computes it, its thread
+    "now section core process "
+    # when the kernel lock is free and since when it is taken, ps; next sequence number (timers, operations)
+    "lock_free lock_since serial "
+    # the thread that an operation of this section hands the core to, if it is the one to run next
+    "direct "
+    # worst-case ps of the activations of this section so far
+    "eager_used "
+    # the event that a handler is about to see
+    "tag badge op status slot body length event "
+    # the activation: in user mode or not, whose process, its operation, ps of fuel, job (user mode); sends reserved
+    "in_user owner operation fuel cookie sends activation "
+    # what helper `answer` has set: whether, status, body, length, room
+    "answered answer_status answer_body answer_length answer_room "
+    # books of operations and requests: counts, time-integral of the number in flight (high, low), sum of sojourn times
+    "operations_submitted operations_completed requests_submitted requests_ended "
+    "operation_area_high operation_area_low operation_stay_high operation_stay_low operation_changed "
+    "request_area_high request_area_low request_stay_high request_stay_low request_changed "
+    # outcomes after completion; operations that ended starved; handlers that could not run in the kernel; submissions
+    # refused for want of space
+    "late starved fallbacks refused "
+    # longest non-preemptible section, ps; worst time from ready to running of a top-priority thread, ps
+    "longest_section worst_release top_priority "
+    # simulated events so far; rows of the trace; heap size; end of the used arena; jobs not finished
+    "events traced heap_size arena_used jobs_open "
+    # what stopped `advance`; the graft and handler concerned
+    "fault fault_handler"
+)
+CONFIG = _record(
+    "register_bytes eager fuel exit_cost charge_mode activation tracing cores retry "
+    "scratch map_seed"  # arena offset of 32 bytes for the library's map updates; seed of all hash maps
+)
+PROCESS = _record(
+    "state core priority account next prev queues behaviour row stage left owed "
+    # the system call: number, arguments, result
+    "call a b c result "
+    "wait_for timer endpoint cq_capacity cq_posted cq_reserved request completion "
+    # the reply that a server is about to give
+    "reply_status reply_body reply_length reply_room "
+    "ready_at wakeups graft library "
+    # jobs of a client, and how it does them
+    "job_next job_last depth batch open_jobs finishing stalled prepare think "
+    "r0 r1 r2 r3 r4 r5"
+)
+CAPABILITY = _record("endpoint badge rights parent alive")
+ENDPOINT = _record("owner alive capacity queued reserved waiting receivers queues graft")
+REQUEST = _record(
+    "state next prev operation capability endpoint process tag op badge body length room deadline timer "
+    "holder fuel outcome status sent_at serial place cookie graft reason vetted"
+)
+OPERATION = _record("state next prev process tag outstanding completed submitted_at serial origin reserved cookie")
+COMPLETION = _record(
+    "next prev posted_at kind tag outcome status capability op badge body length room graft reason cookie"
+)
+TIMER = _record("due order position kind target argument next prev operation fuel core pending follower")
+CORE = _record("process phase end since asked_at last queues ipi_at pending_first pending_last ready action account")
+QUEUE = _record("head tail")
+GRAFT = _record(
+    "process state next served_next queues first_handler handlers first_slot slots engine endpoint "
+    "armed held activations user_activations consumed denied spent"
+)
+HANDLER = _record("event slot op program bound limit worst_seen activations instructions")
+JOB = _record(
+    "next state owner tag capability op body length map key value arrival submitted finished outcome status "
+    "answer answer_length answer_room pending"
+)
+ROW = _record("op a b c d e")
+DISTRIBUTION = _record("kind a b")
+POOL = _record("head free")
+TRACE = _record("time what a b c d")
+
+
+class Tables(NamedTuple):
+    """All tables. `spent[account, category]` is in ps, `count[account, primitive]` in units of the primitive."""
+
+    meter: Any
+    config: Any
+    process: Any
+    capability: Any
+    endpoint: Any
+    request: Any
+    operation: Any
+    completion: Any
+    timer: Any
+    heap: Any  # timer rows, a binary heap by (due, order)
+    core: Any
+    queue: Any  # heads and tails of all queues; the first FREE_QUEUES belong to no object
+    graft: Any
+    handler: Any
+    slot: Any  # capability of each graft's slot
+    job: Any
+    row: Any  # scripts
+    distribution: Any
+    pool: Any  # free lists: P_REQUEST, P_OPERATION, P_COMPLETION, P_TIMER, then body classes
+    spent: Any
+    count: Any
+    price: Any  # ps per unit, used by `billing` alone
+    exponential: Any  # quantiles of the exponential distribution, see `chance`
+    arena: Any
+    trace: Any
+    machine: Any  # of `jit.machine`, over the same arena: runs handlers
+
+
+# --- enumerations: plain integers, for compiled code freezes them -----------------------------------------------------
+
+P_REQUEST, P_OPERATION, P_COMPLETION, P_TIMER, P_BODY = range(5)
+BODY_SHIFT: Final = 4  # smallest block of a body: 16 bytes
+BODY_CLASSES: Final = 13  # up to 64 KiB
+
+NO_OUTCOME: Final = -1  # of a request that has not ended
+
+# queues of each kind of object, counted from its `queues`
+Q_WORK, Q_ORPHANS = range(2)  # of no object: requests to deal with in this section; operations that lost a timer
+FREE_QUEUES: Final = 2
+Q_COMPLETIONS, Q_DRAFTS, Q_REJECTS = range(3)  # of a process
+Q_REQUESTS, Q_RECEIVERS, Q_CALLERS = range(3)  # of an endpoint
+Q_TIMERS, Q_HELD, Q_OUTBOX = range(3)  # of a graft
+Q_READY: Final = 0  # of a core; + priority
+OBJECT_QUEUES: Final = 3
+CORE_QUEUES: Final = PRIORITIES
+
+# behaviours of a process: what its user mode does
+B_IDLE, B_SCRIPT, B_CLIENT, B_SERVER, B_HOST = range(5)
+
+# system calls
+(
+    SYS_CALL, SYS_SUBMIT, SYS_WAIT, SYS_RECEIVE, SYS_REPLY, SYS_REPLY_RECEIVE, SYS_FORWARD, SYS_SLEEP, SYS_CANCEL,
+    SYS_PARK, SYS_EXIT, SYS_DROP,
+) = range(12)  # fmt: skip
+
+# what a step of a process in user mode leads to
+U_BURST, U_CALL, U_HOST = range(3)
+
+# who began an operation
+O_SUBMITTED, O_CALL, O_GRAFT = range(3)
+
+# states of a job
+J_WAITING, J_OPEN, J_DONE = range(3)
+
+# states of a process
+DEAD, READY, RUNNING, RECEIVING, CALLING, BLOCKED, WAITING, SLEEPING, PARKED, HALTED = range(10)
+# RECEIVING at an endpoint; CALLING for the completion of a call; BLOCKED in a call at a full endpoint; WAITING for
+# completions; SLEEPING until a timer; PARKED until somebody outside gives it work; HALTED for ever
+
+# phases of a core, and what it is about to do when it has the lock
+IDLING, USER, KERNEL, LOCKED = range(4)
+A_SYSTEM_CALL, A_INTERRUPT, A_RESCHEDULE = range(3)
+
+# states of a request
+R_FREE, R_DRAFT, R_RESERVED, R_WORK, R_CALLER, R_QUEUED, R_RECEIVED, R_HELD, R_REJECTED = range(9)
+# DRAFT in user memory; RESERVED by an activation; WORK in this section; CALLER at a full endpoint; HELD by a graft
+
+# outcomes: terminal statuses of requests and operations; STARVED is of operations only
+REPLIED, ERROR, TIMED_OUT, CANCELLED, BROKEN, PEER_DIED, REFUSED, STARVED = range(8)
+OUTCOMES: Final = ("replied", "error", "timed_out", "cancelled", "broken", "peer_died", "refused", "starved")
+
+# rights of a capability
+SEND, GRANT = 1, 2
+
+# what a completion announces
+OF_OPERATION, OF_TIMER = range(2)
+
+# kinds of timer: what happens when it is due; a command is of `endings`, its target the row concerned
+T_NOTHING, T_WAKE, T_DEADLINE, T_GRAFT, T_USER, T_COMMAND = range(6)
+
+# states of a graft
+DETACHED, ATTACHED, LOADED = range(3)  # LOADED: user mode only
+
+# why a handler did not run in the kernel (completion field `reason`)
+NO_REASON, OVER_EAGER, OVER_FUEL, LOWER_PRIORITY, NOT_IN_KERNEL = range(5)
+REASONS: Final = (
+    "",
+    "over the eager bound",
+    "out of fuel",
+    "a thread of higher priority is ready",
+    "activation is off",
+)
+
+# charge modes
+CURRENT, METERED, SWITCHED = range(3)
+
+# activation modes
+EAGER_MODE, OFF_MODE = range(2)
+
+# why `advance` came back
+S_UNTIL, S_QUIET, S_EVENTS, S_HOST, S_GROW, S_FAULT = range(6)
+
+# engines: which instruction prices an attachment has
+ENGINE_INTERPRETED, ENGINE_NATIVE = range(2)
+
+NO_SLOT: Final = 0xFFFF_FFFF  # a capability that no slot of the graft holds
+UNSHARED: Final = -2  # fuel of a timer armed by the activation under way, before it is divided
+
+# what stopped the model (`meter.fault`): 1 + how the machine ended a verified program, or
+FAULT_MANY_SENDS: Final = 100  # a server's handler sent more than once: a request can be passed on only once
+
+# errno values that operations return, negated (Linux's numbers)
+EPERM, ENOENT, EBADF, EAGAIN, ENOMEM, EINVAL, EPIPE, ENODATA = 1, 2, 9, 11, 12, 22, 32, 61
+ECONNRESET, ETIMEDOUT, ECONNREFUSED, ECANCELED, ENOTSUP = 104, 110, 111, 125, 95
+
+STATUS_OF: Final = (0, 0, ETIMEDOUT, ECANCELED, EPIPE, ECONNRESET, ECONNREFUSED, ENODATA)
+"""The errno that stands for an outcome without a status of its own, by outcome."""
+
+# what a trace row tells: (time, what, a, b, c, d)
+(
+    X_SUBMIT, X_ARRIVE, X_RECEIVE, X_REPLY, X_END, X_COMPLETE, X_ACTIVATE, X_VERDICT, X_SWITCH, X_WAKE, X_TIMER,
+    X_SECTION, X_USER, X_FALLBACK, X_JOB, X_KILL, X_REVOKE,
+) = range(17)  # fmt: skip
+TRACE_NAMES: Final = (
+    "submit", "arrive", "receive", "reply", "end", "complete", "activate", "verdict", "switch", "wake", "timer",
+    "section", "user", "fallback", "job", "kill", "revoke",
+)  # fmt: skip

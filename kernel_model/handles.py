@@ -1,0 +1,154 @@
+"""What a user of the model holds: small values that name rows of the kernel's tables. The kernel does the work."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from grafting.program import Program
+from jit.machine import Placement
+
+if TYPE_CHECKING:
+    from kernel_model.kernel import Kernel
+    from verifier import Verified
+
+Mode = Literal["call", "submit"]
+RESULT = np.dtype([
+    ("tag", np.uint64), ("arrival", np.int64), ("submitted", np.int64), ("finished", np.int64), ("outcome", np.int64),
+    ("status", np.int64), ("body", np.int64), ("length", np.int64),
+])  # fmt: skip
+"""One row a job: times in ps (`finished` -1: not yet), outcome as in `core.tables.OUTCOMES` (-1: none yet), and where
+the answer lies in `kernel.arena`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exponential:
+    """A distribution of times with this mean, ns."""
+
+    mean_ns: float
+
+
+@dataclass(frozen=True, slots=True)
+class Uniform:
+    """A distribution of times, ns, every picosecond from `low_ns` to `high_ns` equally likely."""
+
+    low_ns: float
+    high_ns: float
+
+
+Times = int | float | Exponential | Uniform
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Endpoint:
+    """A queue of requests with a name."""
+
+    name: str
+    row: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Process:
+    """A process of the model; its account has its name."""
+
+    kernel: Kernel
+    name: str
+    row: int
+
+    @property
+    def wakeups(self) -> int:
+        """How often it was blocked and made ready again."""
+        return int(self.kernel.tables.process[self.row]["wakeups"])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Server(Process):
+    """A process that receives at `endpoint` and replies."""
+
+    endpoint: Endpoint
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Client(Process):
+    """A process that does jobs (`Kernel.jobs`)."""
+
+    def run(self, mode: Mode = "call", depth: int = 1, *, batch: bool = False) -> None:
+        """Let it begin its jobs when the model runs next.
+
+        `call`: one after the other, each request a synchronous call. `submit`: up to `depth` jobs in flight,
+        asynchronously, submitted one by one or, with `batch`, as many at once as there are.
+        """
+        self.kernel.start_client(self, mode, depth, batch)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Attachment:
+    """A verified graft in its place: attached to a process's events in the kernel, or loaded into its user mode."""
+
+    verified: Verified
+    process: Process
+    row: int
+    in_kernel: bool
+    placement: Placement
+    slots: Mapping[str, int]  # name -> capability
+
+    @property
+    def program(self) -> Program:
+        """The program that was verified."""
+        return self.verified.program
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Jobs:
+    """A range of jobs of one client; `first` is the number of the first."""
+
+    kernel: Kernel
+    client: Client
+    first: int
+    count: int
+
+    def __len__(self) -> int:
+        return self.count
+
+    def results(self) -> npt.NDArray[np.void]:
+        """Return a copy of what has become of the jobs, in order, as an array of `RESULT`."""
+        jobs = self.kernel.tables.job[self.first : self.first + self.count]
+        out = np.zeros(self.count, RESULT)
+        for name in ("arrival", "submitted", "finished", "outcome", "status"):
+            out[name] = jobs[name]
+        out["tag"] = jobs["tag"].astype(np.uint64)
+        out["body"] = jobs["answer"]
+        out["length"] = jobs["answer_length"]
+        return out
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """Books and extremes of a whole run so far; times in ns."""
+
+    now_ns: float
+    events: int
+    operations_submitted: int
+    operations_completed: int
+    requests_submitted: int
+    requests_ended: int
+    late: int
+    starved: int
+    fallbacks: int
+    refused: int
+    longest_section_ns: float
+    worst_release_ns: float
+
+    @property
+    def operations_in_flight(self) -> int:
+        """Submitted and not completed."""
+        return self.operations_submitted - self.operations_completed
+
+    @property
+    def requests_in_flight(self) -> int:
+        """Sent and not ended."""
+        return self.requests_submitted - self.requests_ended

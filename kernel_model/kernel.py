@@ -1,0 +1,553 @@
+"""`Kernel`: a simulated microkernel to build, run and ask. Twenty lines suffice:
+
+    kernel = Kernel("sel4-skylake")
+    disk = kernel.server("disk", image=blocks, block=512, service_ns=200)
+    app = kernel.client("app")
+    graft = kernel.attach(verified, to=app, slots={"disk": disk})
+    jobs = kernel.jobs(app, graft=graft, slot="disk", op="read", bodies=np.array([0, 0], np.uint64),
+                       map="wanted", values=np.array([17, 42], np.uint64))
+    app.run()
+    kernel.run()
+    answers = jobs.results()
+
+This file holds the thin Python side: it adds rows to the tables of `core` and lets `core.simulate.advance` run. It is
+not where anything happens. The same seed gives the same trace, in both tiers. After every run the books are checked:
+all time is on exactly one account, every operation and request is in flight or has ended once, and Little's law
+holds; a difference is a bug of ours (`InternalError`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from grafting.diagnostics import InternalError, fail
+from grafting.hooks import Event
+from jit.hot import TierName, tier
+from jit.mapview import MapView, scratch_bytes
+from jit.values import Types
+from kernel_model import books, costs
+from kernel_model.accounting import Account
+from kernel_model.admission import EAGER_NS, FUEL_NS
+from kernel_model.attachments import chain, place
+from kernel_model.core import chance, endings, prices, scripts, simulate, tables
+from kernel_model.core.storage import Storage
+from kernel_model.core.tables import NEVER, NONE, Tables
+from kernel_model.handles import (
+    Attachment,
+    Client,
+    Endpoint,
+    Exponential,
+    Jobs,
+    Mode,
+    Process,
+    Server,
+    Statistics,
+    Times,
+    Uniform,
+)
+from kernel_model.hosting import Program, Row
+from kernel_model.hosts import Host, script_rows
+from kernel_model.joblists import add_jobs
+from kernel_model.suggestions import meant
+
+if TYPE_CHECKING:
+    from verifier import Verified
+
+P = TypeVar("P", bound=Process)
+
+PS = 1000  # in a nanosecond
+EVENTS_AT_ONCE = 1 << 20
+RETRY_NS = 1_000  # after which a full endpoint is tried again, if nothing else has happened
+QUEUE_BYTES = 8
+CHARGE_MODES = ("current", "metered", "switched")
+USER_EVENTS = frozenset({Event.REPLY, Event.FAILURE, Event.TIMER})
+
+
+class Kernel:
+    """A simulated kernel.
+
+    `profile`: name of a cost profile, or a `costs.Profile`; or instead `prices`, ns by primitive, all others free.
+    `engine`: how the model itself is run, "numba" (fast) or "python". `charge`: how activations are metered (KERNEL
+    section 4). `activation="off"`: every event of a graft falls back to the client. `eager_ns`: the longest that
+    activations may delay whoever would run; `fuel_ns`: what all activations of one operation may cost. `trace`: keep
+    `events()`.
+    """
+
+    def __init__(
+        self,
+        profile: str | Path | costs.Profile = "sel4-skylake",
+        *,
+        seed: int = 1,
+        engine: TierName = "numba",
+        cores: int = 1,
+        charge: Literal["current", "metered", "switched"] = "metered",
+        activation: Literal["eager", "off"] = "eager",
+        prices: Mapping[str, float] | None = None,
+        eager_ns: float = EAGER_NS,
+        fuel_ns: float = FUEL_NS,
+        trace: bool = False,
+    ) -> None:
+        if cores < 1 or cores > 64:
+            raise fail("G0801", f"a kernel has 1 to 64 cores, not {cores}")
+        if charge not in CHARGE_MODES or activation not in ("eager", "off"):
+            raise fail("G0801", f"no charge mode `{charge}` or activation `{activation}`")
+        self.seed = seed
+        self.storage = Storage(trace=trace)
+        self._hot = _functions(engine)
+        self._processes: dict[str, Process] = {}
+        self._accounts: dict[str, int] = {}
+        self._starting: list[int] = []
+        self._hosts: dict[int, Host] = {}
+        self._images: dict[bytes, int] = {}
+        self._scratch: dict[tuple[int, str], int] = {}
+        self._capabilities: dict[tuple[int, int], int] = {}
+        self._set_prices(profile, prices)
+        config = self.tables.config[0]
+        config["eager"] = round(eager_ns * PS)
+        config["fuel"] = round(fuel_ns * PS)
+        config["retry"] = RETRY_NS * PS
+        config["charge_mode"] = CHARGE_MODES.index(charge)
+        config["activation"] = tables.EAGER_MODE if activation == "eager" else tables.OFF_MODE
+        config["cores"] = cores
+        config["map_seed"] = _signed(seed)
+        self._idle = [f"idle/{number}" for number in range(cores)]
+        for name in self._idle:
+            account = self.storage.account()
+            self.storage.add_core(account)
+            self._accounts[name] = account
+
+    def _set_prices(self, profile: str | Path | costs.Profile, given: Mapping[str, float] | None) -> None:
+        config = self.tables.config[0]
+        if given is not None:
+            table = np.zeros(prices.COUNT, np.int64)
+            for name in (*given, *prices.UNIT_PRICED):
+                if name not in prices.INDEX:
+                    raise fail("G0801", f"no primitive is called `{name}`", helps=meant(name, prices.INDEX))
+                table[prices.INDEX[name]] = 1 if name in prices.UNIT_PRICED else round(given[name] * PS)
+            self.worst = table
+            config["register_bytes"] = 1 << 30
+        else:
+            loaded = profile if isinstance(profile, costs.Profile) else costs.load(profile)
+            table, self.worst = loaded.prices, loaded.worst
+            config["register_bytes"] = loaded.register_bytes
+        self.tables.price[:] = table
+        config["exit_cost"] = self.worst[prices.EXIT]
+
+    # --- what is there ----------------------------------------------------------------------------------------------
+
+    @property
+    def tables(self) -> Tables:
+        """The core's tables as they are now; they are replaced when they grow."""
+        return self.storage.tables
+
+    @property
+    def arena(self) -> npt.NDArray[np.uint8]:
+        """All bytes of the model: images, bodies, maps. Ask again after a run: it may have grown."""
+        arena: npt.NDArray[np.uint8] = self.tables.arena
+        return arena
+
+    @property
+    def now_ps(self) -> int:
+        """The clock, picoseconds."""
+        return int(self.tables.meter[0]["now"])
+
+    @property
+    def processes(self) -> Mapping[str, Process]:
+        """All processes by name, in the order of their making."""
+        return MappingProxyType(self._processes)
+
+    # --- building -----------------------------------------------------------------------------------------------------
+
+    def endpoint(self, name: str, capacity: int = 64) -> Endpoint:
+        """Return a new endpoint with room for `capacity` queued requests."""
+        if capacity < 0:
+            raise fail("G0801", f"endpoint `{name}`: a capacity of {capacity}")
+        row = self.storage.add(
+            "endpoint", owner=NONE, alive=1, capacity=capacity, graft=NONE, queues=self.storage.queues(3)
+        )
+        return Endpoint(name, row)
+
+    def server(
+        self,
+        name: str,
+        *,
+        endpoint: Endpoint | None = None,
+        image: bytes | str | Path | None = None,
+        block: int = 512,
+        reply: bytes = b"",
+        service_ns: Times = 1000,
+        device_ns: Times = 0,
+        core: int = 0,
+        priority: int = 8,
+        capacity: int = 64,
+    ) -> Server:
+        """Return a new server process: it replies with block number (the request's u64) of `image`, or with `reply`.
+
+        Without `endpoint` it gets one of its own. `service_ns` is its work for a request, `device_ns` a time that it
+        sleeps in each. Raises OSError if the image cannot be read.
+        """
+        endpoint = endpoint or self.endpoint(name, capacity)
+        if image is None:
+            rows = {"a": self.storage.store(reply), "b": len(reply), "c": 0}
+        else:
+            data = image if isinstance(image, bytes) else Path(image).read_bytes()
+            if block < 1 or block % 8 or len(data) < block:
+                raise fail("G0801", f"server `{name}`: blocks of {block} bytes out of {len(data)}")
+            rows = {"a": self._image(data), "b": block, "c": len(data) // block}
+        row = self.storage.add("row", 2)
+        for field, value in rows.items():
+            self.tables.row[row][field] = value
+        self.tables.row[row + 1]["a"] = self.distribution(service_ns)
+        self.tables.row[row + 1]["b"] = NONE if device_ns == 0 else self.distribution(device_ns)
+        number = self._process(name, core, priority, tables.B_SERVER, row=row, endpoint=endpoint.row, cq_capacity=64)
+        self._own(endpoint, number)
+        self._starting.append(number)
+        return self._named(Server(self, name, number, endpoint))
+
+    def client(self, name: str, *, core: int = 0, priority: int = 8, completions: int = 64) -> Client:
+        """Return a new client process with room for `completions` completions; `jobs` and `Client.run` give it work."""
+        number = self._process(name, core, priority, tables.B_CLIENT, cq_capacity=completions)
+        return self._named(Client(self, name, number))
+
+    def process(
+        self,
+        name: str,
+        program: Program,
+        *,
+        endpoint: Endpoint | None = None,
+        core: int = 0,
+        priority: int = 8,
+        completions: int = 64,
+    ) -> Process:
+        """Return a new process whose user mode is a Python generator (`kernel_model.hosting`)."""
+        number = self._process(name, core, priority, tables.B_HOST, cq_capacity=completions)
+        if endpoint is not None:
+            self.tables.process[number]["endpoint"] = endpoint.row
+            self._own(endpoint, number)
+        process = self._named(Process(self, name, number))
+        self._hosts[number] = Host(self, process, program)
+        self._starting.append(number)
+        return process
+
+    def script(
+        self,
+        name: str,
+        rows: Sequence[Row],
+        *,
+        endpoint: Endpoint | None = None,
+        core: int = 0,
+        priority: int = 8,
+        completions: int = 64,
+    ) -> Process:
+        """Return a new process that does these rows (`kernel_model.hosting`), compiled: no Python while it runs."""
+        first = self.storage.add("row", len(rows) + 1, op=scripts.HALT)
+        number = self._process(name, core, priority, tables.B_SCRIPT, cq_capacity=completions, row=first)
+        for offset, fields in enumerate(script_rows(self, number, rows, first)):
+            self.tables.row[first + offset] = fields
+        if endpoint is not None:
+            self.tables.process[number]["endpoint"] = endpoint.row
+            self._own(endpoint, number)
+        self._starting.append(number)
+        return self._named(Process(self, name, number))
+
+    def _process(self, name: str, core: int, priority: int, behaviour: int, **fields: int) -> int:
+        if name in self._accounts:
+            raise fail("G0801", f"there is a process or account `{name}` already")
+        if not 0 <= core < self.tables.config[0]["cores"]:
+            raise fail("G0801", f"process `{name}`: there is no core {core}")
+        if not 0 <= priority < tables.PRIORITIES:
+            raise fail("G0801", f"process `{name}`: priority {priority} is not in 0 .. {tables.PRIORITIES - 1}")
+        account = self.storage.account()
+        self._accounts[name] = account
+        number = self.storage.add_process(core=core, priority=priority, behaviour=behaviour, account=account, **fields)
+        row = self.tables.process[number]
+        for index, word in enumerate(chance.seeds(self.seed, number)):
+            row[f"r{index}"] = word
+        meter = self.tables.meter[0]
+        meter["top_priority"] = max(meter["top_priority"], priority)
+        return number
+
+    def _named(self, process: P) -> P:
+        self._processes[process.name] = process
+        return process
+
+    def _own(self, endpoint: Endpoint, process: int) -> None:
+        row = self.tables.endpoint[endpoint.row]
+        row["receivers"] += 1
+        if row["owner"] == NONE:
+            row["owner"] = process
+
+    def _image(self, data: bytes) -> int:
+        if data not in self._images:
+            self._images[data] = self.storage.store(data)
+        return self._images[data]
+
+    def distribution(self, times: Times) -> int:
+        """Return the row of a distribution of times."""
+        match times:
+            case Exponential(mean_ns):
+                kind, a, b = chance.EXPONENTIAL, mean_ns, 0.0
+            case Uniform(low_ns, high_ns):
+                kind, a, b = chance.UNIFORM, low_ns, high_ns
+            case _:
+                kind, a, b = chance.CONSTANT, times, 0.0
+        if a < 0 or (kind == chance.UNIFORM and b < a):
+            raise fail("G0801", f"{times} is no distribution of times")
+        return self.storage.add("distribution", kind=kind, a=round(a * PS), b=round(b * PS))
+
+    def capability(self, to: Endpoint | Server, owner: int = NONE, *, badge: int = 0) -> int:
+        """Return a capability to send to an endpoint, the same one for the same owner."""
+        endpoint = to.endpoint if isinstance(to, Server) else to
+        key = (endpoint.row, owner)
+        if badge or key not in self._capabilities:
+            row = self.storage.add(
+                "capability", endpoint=endpoint.row, badge=badge, rights=tables.SEND, parent=NONE, alive=1
+            )
+            if badge:
+                return row
+            self._capabilities[key] = row
+        return self._capabilities[key]
+
+    # --- grafts -------------------------------------------------------------------------------------------------------
+
+    def attach(
+        self,
+        verified: Verified,
+        *,
+        to: Process,
+        slots: Mapping[str, Endpoint | Server],
+        engine: Literal["interpreted", "native"] = "interpreted",
+    ) -> Attachment:
+        """Attach a graft to a process: it runs in the kernel on that process's events.
+
+        A handler of `request` runs at the process's endpoint. Attached after others, it is asked after them. Raises
+        TypeError for anything but a Verified; GraftError G0802 for a slot that is not filled or not declared, G0804 for
+        a handler whose proven bound is above `ATTACH_NS`.
+        """
+        attached = place(self, verified, to, slots, engine, None, in_kernel=True)
+        chain(self, "process", to.row, "next", attached.row)
+        if any(handler.hook.event is Event.REQUEST for handler in attached.program.handlers):
+            endpoint = self.tables.process[to.row]["endpoint"]
+            if endpoint == NONE:
+                raise fail("G0802", f"`{attached.program.name}` serves requests, but `{to.name}` has no endpoint")
+            chain(self, "endpoint", int(endpoint), "served_next", attached.row)
+        return attached
+
+    def load(
+        self,
+        verified: Verified,
+        *,
+        to: Process,
+        slots: Mapping[str, Endpoint | Server],
+        maps: Attachment | None = None,
+        engine: Literal["interpreted", "native"] = "interpreted",
+    ) -> Attachment:
+        """Load the same object into a process's user mode: a client's library or a server runs its handlers there.
+
+        `maps`: use the maps of that attachment of the same program. Raises as `attach` does, and GraftError G0807 for a
+        graft with handlers that user mode has no event for (`submit`, `request`, `schedule`).
+        """
+        loaded = place(self, verified, to, slots, engine, maps, in_kernel=False)
+        self.tables.process[to.row]["library"] = loaded.row
+        return loaded
+
+    def map(self, graft: Attachment, name: str) -> MapView:
+        """Return a graft's map for reading and writing. Ask again after a run: the arena may have moved."""
+        names = [spec.name for spec in graft.program.maps]
+        if name not in names:
+            raise fail("G0802", f"`{graft.program.name}` has no map `{name}`", helps=meant(name, names))
+        spec = graft.program.maps[names.index(name)]
+        key = (graft.placement.map_base, name)
+        if key not in self._scratch:
+            self._scratch[key] = self.storage.allocate(scratch_bytes(spec))
+        row = self.tables.machine.maps[graft.placement.map_base + names.index(name)]
+        seed = self.seed & (1 << 64) - 1
+        return MapView(spec, self.arena, row, seed, self._scratch[key], Types(graft.program.debug.types))
+
+    # --- jobs ---------------------------------------------------------------------------------------------------------
+
+    def jobs(
+        self,
+        client: Client,
+        *,
+        slot: str | Endpoint | Server,
+        bodies: npt.NDArray[Any] | bytes,
+        op: str | int = 0,
+        graft: Attachment | None = None,
+        count: int | None = None,
+        tags: npt.NDArray[np.uint64] | None = None,
+        map: str | None = None,
+        keys: npt.NDArray[np.uint64] | None = None,
+        values: npt.NDArray[np.uint64] | None = None,
+        arrivals_ns: npt.NDArray[Any] | None = None,
+        think_ns: Times = 0,
+        prepare_ns: float = 0,
+    ) -> Jobs:
+        """Give a client jobs; the model does them without Python in between.
+
+        `bodies`: of the first requests: uint64 (N,), or bytes as uint8 (N, length), or one for all (then `count`).
+        `slot`, `op`: where they go, by names of `graft`'s declarations, or an endpoint and a number. Before each, the
+        library stores `values` (u64) under `keys` (default: the tag) in the graft's map `map`. `tags` default to
+        numbers that no other job of this kernel has; they must be unique. `arrivals_ns`: intended times (open loop);
+        without them the next job begins when there is depth for it, after `think_ns`. `prepare_ns`: work of the client
+        before each request.
+        """
+        return add_jobs(
+            self,
+            client,
+            slot=slot,
+            bodies=bodies,
+            op=op,
+            graft=graft,
+            count=count,
+            tags=tags,
+            map=map,
+            keys=keys,
+            values=values,
+            arrivals_ns=arrivals_ns,
+            think_ns=think_ns,
+            prepare_ns=prepare_ns,
+        )
+
+    def start_client(self, client: Client, mode: Mode, depth: int, batch: bool) -> None:
+        """See `Client.run`."""
+        process = self.tables.process[client.row]
+        if mode not in ("call", "submit") or depth < 1 or (mode == "call" and depth != 1):
+            raise fail("G0801", f"mode `{mode}` with depth {depth}", helps=("depth is for mode `submit`",))
+        if depth > process["cq_capacity"]:
+            raise fail("G0801", f"a depth of {depth} needs as many completions; `{client.name}` has "
+                       f"{process['cq_capacity']}")  # fmt: skip
+        process["depth"] = 0 if mode == "call" else depth
+        process["batch"] = batch
+        self._starting.append(client.row)
+
+    # --- endings ------------------------------------------------------------------------------------------------------
+
+    def kill(self, process: Process) -> None:
+        """Kill a process at the present time; its account stays readable. It is done when the model runs next."""
+        self._command(process.row, endings.C_KILL, process.row)
+
+    def revoke(self, to: Endpoint | Server, owner: Process) -> None:
+        """Revoke the capability of `owner` to send to an endpoint, at the present time."""
+        self._command(owner.row, endings.C_REVOKE, self.capability(to, owner.row))
+
+    def detach(self, graft: Attachment) -> None:
+        """Detach a graft; it takes effect at the next event."""
+        self._command(graft.process.row, endings.C_DETACH, graft.row)
+
+    def _command(self, process: int, command: int, target: int) -> None:
+        self._hot.command(self.tables, int(self.tables.process[process]["core"]), command, target)
+
+    # --- running ------------------------------------------------------------------------------------------------------
+
+    def run(self, until_ns: float | None = None) -> None:
+        """Let the model run until nothing can happen any more, or to the time `until_ns`, and check its books.
+
+        Raises GraftError G0808 if a server's handler sends more than once, G0809 if time stands still, and whatever a
+        Python process raises; InternalError if the books do not hold.
+        """
+        until = NEVER - 1 if until_ns is None else round(until_ns * PS)
+        if until < self.now_ps:
+            raise fail("G0801", f"it is {self.now_ps / PS} ns already, {until_ns} ns is over")
+        for row in self._starting:
+            if self.tables.process[row]["state"] == tables.PARKED:
+                self._hot.start(self.tables, row)
+        self._starting.clear()
+        before = -1
+        while True:
+            reason, argument = self._hot.advance(self.tables, until, EVENTS_AT_ONCE)
+            if reason == tables.S_HOST:
+                self._hosts[argument].resume()
+            elif reason == tables.S_GROW:
+                self.storage.grow()
+            elif reason == tables.S_FAULT:
+                self._fault(argument)
+            elif reason == tables.S_EVENTS:
+                if self.now_ps == before:
+                    raise fail("G0809", f"time stands still at {self.now_ps / PS} ns: {EVENTS_AT_ONCE:,} events",
+                               helps=("give some step of each loop a price or a time",))  # fmt: skip
+                before = self.now_ps
+            else:
+                break
+        self._hot.settle(self.tables, self.now_ps if until_ns is None else until)
+        books.check(self.tables, int(self._hot.ahead(self.tables)))
+
+    def _fault(self, fault: int) -> None:
+        number = int(self.tables.meter[0]["fault_handler"])
+        if fault == tables.FAULT_MANY_SENDS:
+            raise fail("G0808", "a handler that a server runs on its reply sent more than once",
+                       notes=("the request is passed on with its reply right, of which there is one",))  # fmt: skip
+        control = self.tables.machine.control[0]
+        raise InternalError(
+            f"a verified handler (row {number}) broke its proof: outcome {fault - 1}, fault {control['fault_kind']} at "
+            f"{control['fault_pc']}, {control['instructions']} instructions of {self.tables.handler[number]['limit']}"
+        )
+
+    # --- asking -------------------------------------------------------------------------------------------------------
+
+    @property
+    def accounts(self) -> Mapping[str, Account]:
+        """What every process and every core's idling was charged so far, by name, processes first."""
+        order = [*self._processes, *self._idle]
+        return MappingProxyType({name: self._account(name) for name in order})
+
+    def _account(self, name: str) -> Account:
+        number = self._accounts[name]
+        spent, count = self.tables.spent[number], self.tables.count[number]
+        return Account(
+            name,
+            MappingProxyType(dict(zip(prices.CATEGORIES, spent.tolist(), strict=True))),
+            MappingProxyType({p.name: int(n) for p, n in zip(prices.PRIMITIVES, count, strict=True) if n}),
+        )
+
+    @property
+    def totals(self) -> Account:
+        """All accounts together."""
+        total = Account("total", MappingProxyType(dict.fromkeys(prices.CATEGORIES, 0)), MappingProxyType({}))
+        for account in self.accounts.values():
+            total = total + account
+        return Account("total", total.ps, total.counts)
+
+    @property
+    def statistics(self) -> Statistics:
+        """Books and extremes so far."""
+        meter = self.tables.meter[0]
+        return Statistics(
+            now_ns=self.now_ps / PS,
+            longest_section_ns=int(meter["longest_section"]) / PS,
+            worst_release_ns=int(meter["worst_release"]) / PS,
+            **{
+                name: int(meter[name])
+                for name in (
+                    "events", "operations_submitted", "operations_completed", "requests_submitted", "requests_ended",
+                    "late", "starved", "fallbacks", "refused",
+                )
+            },
+        )  # fmt: skip
+
+    def events(self) -> list[tuple[int, str, int, int, int, int]]:
+        """Return the trace: (ps, what, a, b, c, d), see `core.tables.TRACE_NAMES`; empty without `trace=True`."""
+        rows = self.tables.trace[: int(self.tables.meter[0]["traced"])].tolist()
+        return [(time, tables.TRACE_NAMES[what], a, b, c, d) for time, what, a, b, c, d in rows]
+
+
+def _functions(engine: TierName) -> Any:
+    """Return the entry points of the core in one of the tiers; numba is imported only here."""
+    if engine == "python":
+        return tier("python", simulate)
+    if engine != "numba":
+        raise fail("G0801", f"the model is run by `numba` or `python`, not `{engine}`")
+    from kernel_model.core import packing
+
+    return packing.functions()
+
+
+def _signed(value: int) -> int:
+    value &= (1 << 64) - 1
+    return value - (1 << 64) if value >> 63 else value

@@ -1,0 +1,193 @@
+"""Random scenarios: processes, scripts, jobs and grafts of every kind, drawn from one number."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+from kernels import CHASE, CONSUME, DELIVER, chain_image, verified
+
+import verifier
+from jit.hot import TierName
+from kernel_model import Client, Endpoint, Exponential, Kernel, Server, Uniform
+from kernel_model.hosting import Call, Cancel, Compute, Jump, Receive, Reply, Row, Sleep, Submit, Think, Wait
+
+ANSWER = """
+    r1 = 0
+    r2 = r10
+    r2 += -8
+    r3 = 8
+    *(u64 *)(r10 - 8) = r3
+    call 1003
+    r0 = 1
+    exit
+"""
+HOLD_ODD = """
+    r6 = *(u64 *)(r1 + 16)
+    r7 = r6
+    r7 &= 1
+    if r7 != 0 goto hold
+    r1 = r6
+    r1 -= 1
+    r2 = 0
+    call 1006
+    r0 = 0
+    exit
+hold:
+    r0 = 1
+    exit
+"""
+ARM = """
+    r1 = *(u64 *)(r1 + 16)
+    r2 = 700
+    call 1004
+    r0 = 1
+    exit
+"""
+RETRY = """
+    r3 = *(u64 *)(r1 + 16)
+    r9 = 0
+    *(u64 *)(r10 - 8) = r9
+    r1 = 0
+    r2 = 0
+    r4 = r10
+    r4 += -8
+    r5 = 8
+    call 1000
+    r0 = 0
+    exit
+"""
+DROP = "r0 = 2\nexit"
+GRAFTS: tuple[dict[str, str], ...] = (
+    {"reply/disk.read": CHASE},
+    {"reply/disk.read": CHASE, "failure": ARM, "timer": RETRY},
+    {"reply": CONSUME, "failure": DELIVER},
+    {"reply/disk.read": ARM, "timer": RETRY, "reply": DELIVER},
+    {"reply/disk.read": RETRY},
+    {"submit": HOLD_ODD, "reply/disk.read": CHASE},
+)
+KERNEL_ONLY: tuple[dict[str, str], ...] = (
+    {"submit": DROP},
+    {"request": ANSWER},
+    {"request": DROP},
+)
+VERIFIED: dict[int, verifier.Verified] = {}
+PRICES = {
+    "entry": 0.03, "exit": 0.02, "switch": 0.05, "schedule": 0.01, "dispatch_call": 0.1, "interrupt": 0.2, "ipi": 0.3,
+    "notify": 0.04, "dispatch_send": 0.07, "dispatch_receive": 0.02, "dispatch_reply": 0.03, "activate": 0.02,
+    "reap": 0.01, "prepare": 0.02, "interpreted_alu": 0.001,
+}  # fmt: skip
+
+
+def proved(number: int) -> verifier.Verified:
+    if number not in VERIFIED:
+        VERIFIED[number] = verified((*GRAFTS, *KERNEL_ONLY)[number])
+    return VERIFIED[number]
+
+
+class Scenario:
+    """One model, built by the draws of `seed`; equal seeds build equal models in both tiers."""
+
+    def __init__(self, seed: int, engine: TierName, *, profile: str | None = None) -> None:
+        self.draw = random.Random(seed)
+        self.cores = self.draw.choice((1, 1, 2, 3))
+        self.kernel = Kernel(
+            profile or "sel4-skylake",
+            seed=seed,
+            engine=engine,
+            cores=self.cores,
+            charge=self.draw.choice(("current", "metered", "switched")),
+            activation=self.draw.choice(("eager", "eager", "eager", "off")),
+            eager_ns=self.draw.choice((5_000, 5_000, 1)),
+            fuel_ns=self.draw.choice((1_000_000, 1_000_000, 3_000)),
+            prices=None if profile or self.draw.random() < 0.5 else {k: 1000 * v for k, v in PRICES.items()},
+            trace=True,
+        )
+        self.servers: list[Server] = []
+        self.endpoints: list[Endpoint] = []
+        self._servers()
+        self._scripts()
+        self.clients = [self._client(i) for i in range(self.draw.randint(1, 3))]
+
+    def place(self) -> dict[str, int]:
+        return {"core": self.draw.randrange(self.cores), "priority": self.draw.choice((7, 8, 8, 9))}
+
+    def _servers(self) -> None:
+        image = chain_image(self.draw.randint(1, 6))
+        for number in range(self.draw.randint(1, 3)):
+            shared = self.endpoints[-1] if self.endpoints and self.draw.random() < 0.4 else None
+            server = self.kernel.server(
+                f"server{number}",
+                endpoint=shared,
+                image=image,
+                block=64,
+                service_ns=self.draw.choice((100, Exponential(300), Uniform(10, 500))),
+                device_ns=self.draw.choice((0, 0, 900)),
+                capacity=self.draw.choice((0, 1, 2, 8)),
+                **self.place(),
+            )
+            self.servers.append(server)
+            self.endpoints.append(server.endpoint)
+        own = self.kernel.endpoint("scripted", self.draw.choice((0, 1, 4)))
+        rows: list[Row] = [
+            Receive(),
+            Think(Exponential(200)),
+            Reply(b"12345678", self.draw.choice((0, -5)), True),
+            Jump(1),
+        ]
+        self.kernel.script("scripted", rows, endpoint=own, **self.place())
+        self.endpoints.append(own)
+
+    def _scripts(self) -> None:
+        for number in range(self.draw.randint(0, 2)):
+            rows: list[Row] = [self._row() for _ in range(self.draw.randint(1, 8))]
+            rows += [Compute(50), Jump(0, self.draw.randint(1, 3)), Wait(9, None)]
+            self.kernel.script(f"script{number}", rows, completions=4, **self.place())
+
+    def _row(self) -> Row:
+        to = self.draw.choice(self.endpoints)
+        deadline = self.draw.choice((0, 0, 300, 2000))
+        match self.draw.randrange(6):
+            case 0:
+                return Call(to, 0, bytes(8), 0, deadline)
+            case 1 | 2:
+                return Submit(to, 0, bytes(self.draw.choice((8, 0, 100))), 0, deadline)
+            case 3:
+                return Sleep(self.draw.randint(0, 500))
+            case 4:
+                return Cancel(self.draw.randint(1, 8))
+            case _:
+                return Wait(self.draw.randint(1, 3), None)
+
+    def _client(self, number: int) -> Client:
+        client = self.kernel.client(f"client{number}", completions=self.draw.choice((4, 16)), **self.place())
+        at = {"disk": self.draw.choice(self.endpoints)}
+        kind = self.draw.choice(("none", "attach", "attach", "load", "kernel only"))
+        if kind == "attach":
+            self.kernel.attach(proved(self.draw.randrange(len(GRAFTS))), to=client, slots=at)
+        elif kind == "load":
+            self.kernel.load(proved(self.draw.randrange(len(GRAFTS))), to=client, slots=at)
+        elif kind == "kernel only":
+            graft = proved(len(GRAFTS) + self.draw.randrange(len(KERNEL_ONLY)))
+            on_request = graft.program.handlers[0].event == "request"
+            self.kernel.attach(graft, to=self.draw.choice(self.servers) if on_request else client, slots=at)
+        n = self.draw.randint(1, 12)
+        arrivals = np.cumsum([self.draw.randint(0, 800) for _ in range(n)]) if self.draw.random() < 0.4 else None
+        self.kernel.jobs(
+            client, slot=at["disk"], bodies=bytes(8), count=n, arrivals_ns=arrivals,
+            think_ns=self.draw.choice((0, Exponential(100))), prepare_ns=self.draw.choice((0, 20)),
+        )  # fmt: skip
+        mode = self.draw.choice(("call", "submit"))
+        client.run(mode, 1 if mode == "call" else self.draw.randint(1, 4), batch=self.draw.random() < 0.5)
+        return client
+
+    def run(self) -> None:
+        """Run in steps, with ends from outside in between, and let the kernel check its books after each."""
+        for until in (700.0, 1500.0, 4000.0):
+            self.kernel.run(until)
+            if self.draw.random() < 0.3:
+                names = list(self.kernel.processes)
+                self.kernel.kill(self.kernel.processes[self.draw.choice(names)])
+            if self.draw.random() < 0.2:
+                self.kernel.revoke(self.draw.choice(self.endpoints), self.draw.choice(self.clients))
+        self.kernel.run(30_000.0)
