@@ -167,8 +167,8 @@ def _within_body(state: State, comparison: Comparison, is64: bool, a: Number, b:
 
 def _reach(state: State, less: Number, greater: Number, gap: int) -> State:
     """Learn from `less + gap <= greater`, if that is about LENGTH and both are small enough to be exact."""
-    if greater.symbol != LENGTH or less.symbol == LENGTH:
-        return state
+    if greater.symbol != LENGTH or less.symbol in (LENGTH, ZERO):
+        return state  # a constant is a bound of the length's own scalar
     exact = less.scalar.umax <= FARTHEST and greater.scalar.smin >= 0 and greater.scalar.umax <= FARTHEST
     if not exact or abs(less.delta) > FARTHEST or abs(greater.delta) > FARTHEST:
         return state

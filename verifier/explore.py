@@ -243,7 +243,7 @@ class Explorer:
 
     def _note(self, function: Function, block: Block, state: State) -> None:
         known = self.found.states.setdefault((function.entry, block.start), [])
-        known.append(state)
+        known.append(state._replace(ghosts=(), facts=frozenset()))
         if len(known) > 4 * STATES:
             joined = known[0]
             for other in known[1:]:
@@ -251,7 +251,7 @@ class Explorer:
             known[:] = [joined]
 
     def _records(self, taken: int, through: int) -> tuple[bool, bool]:
-        """Return on which ways of a branch its comparison is recorded: on the one that stays, if one leaves the loop."""
+        """Return on which ways of a branch its comparison is recorded: where it stays in a loop that the other leaves."""
         loop = self._recording[-1]
         if loop is None or (taken in loop.blocks) == (through in loop.blocks):
             return False, False

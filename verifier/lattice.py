@@ -8,13 +8,14 @@ loading a context field again) has to be the same one.
 
 `Join` makes the least state it can around two. Places in which both sides differ by the same pair of symbols at the
 same distance still agree with each other, so they get one new symbol: after `r6 += 1; r7 += 1` joined with the state
-before, r7 - r6 is still known. With `thresholds` the join is a widening: it moves growing bounds to the next threshold,
-so that a chain of them ends.
+before, r7 - r6 is still known. As a widening it moves growing bounds to the next threshold, or gives them up, so
+that a chain of joins ends.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import chain, pairwise
 
 from verifier import pointers, stack
@@ -127,7 +128,10 @@ def _content_includes(images: _Images, a: Content, b: Content) -> bool:
 
 
 class Join:
-    """One join of two states. `names` keeps the symbols made up: (symbol of a, of b, distance) -> (new one, base)."""
+    """One join of two states. `names` keeps the symbols made up: (symbol of a, of b, distance) -> (new one, base).
+
+    `thresholds` make it a widening of a by b; an empty sequence gives growing bounds up at once.
+    """
 
     def __init__(self, terms: Terms, thresholds: Sequence[int] | None = None) -> None:
         self._terms = terms
@@ -151,7 +155,10 @@ class Join:
     def _scalars(self, a: Scalar, b: Scalar) -> Scalar:
         if self._thresholds is None:
             return scalars.join(a, b)
-        return scalars.widen(a, b, self._thresholds)
+        if scalars.includes(a, b):
+            return a
+        widened = scalars.widen(a, b, self._thresholds)
+        return widened if self._thresholds else _given_up(a, widened)
 
     def _name(self, a: Number | Pointer, b: Number | Pointer) -> tuple[int, int]:
         if (a.symbol, a.delta) == (b.symbol, b.delta):
@@ -222,14 +229,26 @@ class Join:
         return stack.simplest(tuple(parts))
 
     def _reach(self, a: State, b: State) -> tuple[tuple[int, int], ...]:
+        """Return how far the body reaches from common offsets; a widening keeps those alone that do not shrink."""
         if not a.reach or not b.reach:
             return ()
+        if self._thresholds is not None:
+            return tuple(item for item in a.reach if item in b.reach)
         first, second = dict(a.reach), dict(b.reach)
         common = {symbol: min(first[symbol], second[symbol]) for symbol in first if symbol in second}
         for (left, right, distance), (symbol, base) in self.names.items():
             if left in first and right in second:
                 common[symbol] = min(first[left] - base, second[right] - wrap(base + distance))
         return tuple(common.items())[-REACHES:]
+
+
+_BOUNDS = ("umin", "umax", "smin", "smax", "u32min", "u32max", "s32min", "s32max")
+
+
+def _given_up(old: Scalar, widened: Scalar) -> Scalar:
+    """Return a widened scalar with every bound that grew given up."""
+    gone = {name: getattr(scalars.UNKNOWN, name) for name in _BOUNDS if getattr(old, name) != getattr(widened, name)}
+    return replace(widened, **gone)
 
 
 def _is_null(value: Value) -> bool:

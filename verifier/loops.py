@@ -21,25 +21,27 @@ invariant. So every arrival is in the state that the walk with checks started fr
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import reduce
+from operator import or_
 from typing import TYPE_CHECKING
 
-from grafting.isa import Branch, Imm
+from grafting.isa import Branch, Imm, Reg
 from verifier import cost, ranking
 from verifier.explore import Exhausted, Imprecision, Node, Stuck
-from verifier.flow import Component, Function
+from verifier.flow import Component, Function, uses_and_definition
 from verifier.lattice import Join, includes
 from verifier.scalar import Scalar
 from verifier.stack import Pieces
 from verifier.state import State, refined, shifted
 from verifier.terms import ZERO, wrap
-from verifier.values import Number, Pointer
+from verifier.values import Number, Pointer, Value
 
 if TYPE_CHECKING:
     from verifier.explore import Explorer
 
 _WIDENINGS = 12  # walks to find an invariant; bounds take 3 thresholds or so, and a loop in it adds some
-_PATIENCE = 2  # widenings that stop at thresholds; then bounds go to the extremes, and narrowing brings them back
-_THRESHOLDS = 32  # constants of the loop that bounds stop at
+_PATIENCE = 2  # widenings that stop at thresholds; then bounds are given up, and narrowing finds them again
+_THRESHOLDS = 32  # limits that bounds stop at, their neighbours not counted
 
 Place = tuple[str | int, int, int]
 
@@ -62,7 +64,7 @@ class _Summary:
         self.terms = explorer.rules.terms
         self.outer = len(node.state.ghosts)  # ghosts of the loops around
         self.entry = node.state._replace(facts=frozenset())
-        self.thresholds = thresholds(explorer, function, component)
+        self.thresholds = thresholds(explorer, function, component, self.entry)
 
     def nodes(self) -> list[Node] | None:
         """Make the summary."""
@@ -223,14 +225,26 @@ def places(state: State) -> Iterator[tuple[Place, Number | Pointer]]:
                 yield (depth, slot, 0), content
 
 
-def thresholds(explorer: Explorer, function: Function, component: Component) -> tuple[int, ...]:
-    """Return the constants at which a growing bound is likely to stop: those compared with, and their neighbours."""
+def thresholds(explorer: Explorer, function: Function, component: Component, entry: State) -> tuple[int, ...]:
+    """Return the numbers at which a growing bound is likely to stop: what the loop compares with, and the neighbours.
+
+    A register that is compared, but not written, counts by its bounds on entry.
+    """
     found: set[int] = set()
-    for block in sorted(component.blocks):
-        for pc in function.blocks[block].pcs:
-            match explorer.operations[pc]:
-                case Branch(source=Imm(value)):
-                    found |= {value - 1, value, value + 1}
-        if len(found) > _THRESHOLDS:
-            break
-    return tuple(sorted(found))
+    operations = [explorer.operations[pc] for block in component.blocks for pc in function.blocks[block].pcs]
+    written = reduce(or_, (uses_and_definition(op)[1] for op in operations), 0)
+    for op in operations:
+        if isinstance(op, Branch) and len(found) < _THRESHOLDS:
+            for operand in (Reg(op.dst), op.source):
+                if isinstance(operand, Imm):
+                    found.add(operand.value)
+                elif not written >> operand.number & 1:
+                    found |= _limits(entry.registers[operand.number])
+    return tuple(sorted({near for limit in found for near in (limit - 1, limit, limit + 1)}))
+
+
+def _limits(value: Value) -> set[int]:
+    if not isinstance(value, Number | Pointer):
+        return set()
+    scalar = value.scalar
+    return {scalar.umin, scalar.umax, scalar.smin, scalar.smax}
