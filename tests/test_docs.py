@@ -80,3 +80,37 @@ def test_the_reference_has_an_example_of_every_word() -> None:
 def test_the_reference_lists_the_words_that_are_never_names() -> None:
     text = " ".join((ROOT / "docs" / "language.md").read_text().split())
     assert f"`{' '.join(sorted(HARD_WORDS))}`" in text
+
+
+@pytest.mark.parametrize("document", [ROOT / "README.md"], ids=["README"])
+def test_the_python_examples_run(document: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    examples = re.findall(r"^```python\n(.*?)^```$", document.read_text(), re.MULTILINE | re.DOTALL)
+    assert examples
+    for text in examples:
+        names: dict[str, object] = {}
+        exec(compile(text, str(document), "exec"), names)
+        results = names["results"]
+        assert (results["outcome"] == 0).all()  # type: ignore[index]
+
+
+SHELL = "".join(re.findall(r"^```sh\n(.*?)^```$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL))
+
+
+@pytest.mark.parametrize("line", re.findall(r"^(graft [^#\n]*)", SHELL, re.MULTILINE))
+def test_the_commands_of_the_readme_work(line: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from click.testing import CliRunner
+
+    import cli
+
+    words = line.replace("out.svg", str(tmp_path / "out.svg")).replace("1..8", "1..2").split()[1:]
+    if words[0] == "build":
+        words += ["-o", str(tmp_path / "x.o")]
+    monkeypatch.chdir(ROOT)
+    assert CliRunner().invoke(cli.main, words).exit_code == 0
+
+
+def test_the_links_of_the_documents_lead_somewhere() -> None:
+    for document in (*(ROOT / "docs").glob("*.md"), ROOT / "README.md"):
+        for target in re.findall(r"\]\(([^)#:]+)", document.read_text()):
+            assert (document.parent / target).exists(), f"{document.name}: {target}"
