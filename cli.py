@@ -160,7 +160,7 @@ def console() -> Any:
 
 def _bounds_table(verified: Verified) -> str:
     """Return the bounds of each handler in columns, as text: rich takes longer to import than a graft to verify."""
-    rows = [("handler", "instructions", "sends", "bytes sent", "stack", "helper calls")]
+    rows: list[tuple[str, ...]] = [("handler", "instructions", "sends", "bytes sent", "stack", "helper calls")]
     for name, proof in verified.handlers.items():
         b = proof.bounds
         counts = (b.instructions, b.sends, b.bytes_sent, b.stack_bytes, b.helper_calls)

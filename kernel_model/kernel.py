@@ -64,7 +64,6 @@ P = TypeVar("P", bound=Process)
 PS = 1000  # in a nanosecond
 EVENTS_AT_ONCE = 1 << 20
 RETRY_NS = 1_000  # after which a full endpoint is tried again, if nothing else has happened
-QUEUE_BYTES = 8
 CHARGE_MODES = ("current", "metered", "switched")
 USER_EVENTS = frozenset({Event.REPLY, Event.FAILURE, Event.TIMER})
 

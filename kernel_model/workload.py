@@ -137,6 +137,7 @@ class Binding:
 
     slot: str
     op: str
+    op_number: int
     map: str
 
 
@@ -158,7 +159,8 @@ def bind(program: Program, block_bytes: int) -> Binding:
             ),
             helps=("samples/btree_lookup.graft has both",),
         )
-    return Binding(reads[0][0].name, reads[0][1].name, maps[0].name)
+    slot, op = reads[0]
+    return Binding(slot.name, op.name, op.number, maps[0].name)
 
 
 def _reads(slot: SlotSpec, op: OpSpec, block_bytes: int) -> bool:

@@ -94,7 +94,7 @@ def test_the_verdict_names_the_depths_where_the_graft_loses() -> None:
     text = text_of(subject)
     assert "beats call at depth 2; LOSES to call at depth 1" in text
     assert "beats the best rival at depth 2; LOSES to the best rival at depth 1" in text
-    assert "3.00 x SLOWER than server" in text
+    assert "3.00 x SLOWER (server)" in text
 
 
 def test_the_table_gives_the_reason_of_what_cannot_be_expressed() -> None:

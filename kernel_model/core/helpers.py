@@ -212,6 +212,7 @@ def reserve_send(k: Tables, g: int, at: int, length: int, deadline_ns: int) -> i
     request["cookie"] = meter["cookie"]
     meter["sends"] += 1
     if meter["in_user"] != 0:
+        request["vetted"] = 1  # a graft is not asked about its own sends
         append(k, k.process[meter["owner"]]["queues"] + Q_DRAFTS, k.request, r)
         return DONE
     request["state"] = R_RESERVED

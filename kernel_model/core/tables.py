@@ -51,7 +51,7 @@ METER = _record(
     # the event that a handler is about to see
     "tag badge op status slot body length event "
     # the activation: in user mode or not, whose process, its operation, ps of fuel, job (user mode); sends reserved
-    "in_user owner operation fuel cookie sends activation "
+    "in_user owner operation fuel cookie sends "
     # what helper `answer` has set: whether, status, body, length, room
     "answered answer_status answer_body answer_length answer_room "
     # books of operations and requests: counts, time-integral of the number in flight (high, low), sum of sojourn times
@@ -98,7 +98,7 @@ TIMER = _record("due order position kind target argument next prev operation fue
 CORE = _record("process phase end since asked_at last queues ipi_at pending_first pending_last ready action account")
 QUEUE = _record("head tail")
 GRAFT = _record(
-    "process state next served_next queues first_handler handlers first_slot slots engine endpoint "
+    "process state next served_next queues first_handler handlers first_slot slots engine "
     "armed held activations user_activations consumed denied spent"
 )
 HANDLER = _record("event slot op program bound limit worst_seen activations instructions")
@@ -189,7 +189,7 @@ IDLING, USER, KERNEL, LOCKED = range(4)
 A_SYSTEM_CALL, A_INTERRUPT, A_RESCHEDULE = range(3)
 
 # states of a request
-R_FREE, R_DRAFT, R_RESERVED, R_WORK, R_CALLER, R_QUEUED, R_RECEIVED, R_HELD, R_REJECTED = range(9)
+R_FREE, R_DRAFT, R_RESERVED, R_WORK, R_CALLER, R_QUEUED, R_RECEIVED, R_HELD = range(8)
 # DRAFT in user memory; RESERVED by an activation; WORK in this section; CALLER at a full endpoint; HELD by a graft
 
 # outcomes: terminal statuses of requests and operations; STARVED is of operations only
@@ -246,9 +246,9 @@ STATUS_OF: Final = (0, 0, ETIMEDOUT, ECANCELED, EPIPE, ECONNRESET, ECONNREFUSED,
 # what a trace row tells: (time, what, a, b, c, d)
 (
     X_SUBMIT, X_ARRIVE, X_RECEIVE, X_REPLY, X_END, X_COMPLETE, X_ACTIVATE, X_VERDICT, X_SWITCH, X_WAKE, X_TIMER,
-    X_SECTION, X_USER, X_FALLBACK, X_JOB, X_KILL, X_REVOKE,
-) = range(17)  # fmt: skip
+    X_SECTION, X_FALLBACK, X_JOB, X_KILL, X_REVOKE,
+) = range(16)  # fmt: skip
 TRACE_NAMES: Final = (
     "submit", "arrive", "receive", "reply", "end", "complete", "activate", "verdict", "switch", "wake", "timer",
-    "section", "user", "fallback", "job", "kill", "revoke",
+    "section", "fallback", "job", "kill", "revoke",
 )  # fmt: skip

@@ -1,0 +1,32 @@
+"""`async`: submit, wait on the completion queue, run the handler, submit the next.
+
+Submitting and waiting are system calls of their own, so a dependent chain pays three crossings a step: what rings and
+batches save elsewhere cannot be saved here, since there is never more than one request to submit.
+
+    client: submit, wait  ->  server: reply  ->  client: handler, submit, wait  ->  ...
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kernel_model.mechanisms.counts import Counts
+from kernel_model.mechanisms.scenario import Mechanism, Scenario, Stage, stage_in_client
+from kernel_model.workload import Workload
+
+if TYPE_CHECKING:
+    from kernel_model.kernel import Kernel
+
+
+def predict(workload: Workload) -> Counts:
+    """A submission, a wait and a reply a step; the wait and the reply switch."""
+    d = workload.steps
+    return Counts(crossings=3 * d, switches=2 * d, wake_ups=d, user_activations=d)
+
+
+def build(kernel: Kernel, scenario: Scenario) -> Stage:
+    """The handler runs in the client; what it sends becomes the next submission."""
+    return stage_in_client(kernel, scenario, mode="submit")
+
+
+MECHANISM = Mechanism("async", "the client submits, waits for the completion, looks, submits again", predict, build)

@@ -1,0 +1,40 @@
+"""`graft`: the same handler, attached: it runs in the kernel when the reply arrives and sends the next request itself.
+
+The client calls once and is woken once. Each reply enters the kernel, which runs the handler and sends on. With one
+server the core stays with it (it receives the next request as it waits: no switch); with a server for each step the
+core goes from each to the next:
+
+    one server      client --call--> server --reply: handler, send--> server ... --reply: handler, deliver--> client
+    d servers       client --call--> server 0 --reply: handler, send--> server 1 ...                      --> client
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kernel_model.mechanisms.counts import Counts
+from kernel_model.mechanisms.scenario import Mechanism, Scenario, Stage, add_client, add_servers, stage_jobs
+from kernel_model.workload import Servers, Workload
+
+if TYPE_CHECKING:
+    from kernel_model.kernel import Kernel
+
+
+def predict(workload: Workload) -> Counts:
+    """One call and d replies; a switch to the first server, one to each further process, one back."""
+    d = workload.steps
+    switches = 2 if workload.topology.servers is Servers.ONE else d + 1
+    return Counts(crossings=d + 1, switches=switches, wake_ups=1, kernel_activations=d)
+
+
+def build(kernel: Kernel, scenario: Scenario) -> Stage:
+    """The handler is attached to the client's events; the client's own program is that of `call`."""
+    client, servers = add_client(kernel), add_servers(kernel, scenario.workload)
+    slots = {scenario.binding.slot: servers[0].endpoint}
+    attached = kernel.attach(scenario.verified, to=client, slots=slots, engine=scenario.engine)
+    return stage_jobs(kernel, scenario, client, servers, attached, "call")
+
+
+MECHANISM = Mechanism(
+    "graft", "the kernel runs the handler on arrival and sends the next request itself", predict, build
+)

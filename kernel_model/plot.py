@@ -1,0 +1,100 @@
+"""The picture of a comparison: latency and speed-up over depth, every mechanism, a column for each table.
+
+matplotlib is an extra (`pip install 'grafting[plot]'`) and is imported when a picture is drawn. The format follows
+from the file's name; SVG files carry no date and no random identifiers, so the same comparison gives the same bytes.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from grafting.diagnostics import fail
+from kernel_model.comparison import BASELINE, PS_PER_US, SUBJECT, Comparison, Group
+from kernel_model.workload import Topology
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# Okabe and Ito's palette tells its colours apart in every form of colour vision; the subject has the strongest one.
+_STYLES: Final[dict[str, dict[str, Any]]] = {
+    "call": {"color": "#666666", "marker": "s"},
+    "async": {"color": "#56b4e9", "marker": "^"},
+    "server": {"color": "#009e73", "marker": "D"},
+    "graft": {"color": "#d55e00", "marker": "o", "linewidth": 2.4, "zorder": 5},
+}
+_OTHER: Final[dict[str, Any]] = {"color": "#cc79a7", "marker": "v"}
+
+
+def draw(comparison: Comparison, path: Path) -> None:
+    """Draw the comparison into `path`, whose ending chooses the format (svg, png, pdf).
+
+    Raises GraftError G0850 if matplotlib is not installed, G0851 for an ending that it cannot write; OSError if the
+    file cannot be written.
+    """
+    try:
+        import matplotlib as mpl
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError as error:
+        raise fail("G0850", "plots need matplotlib", helps=("pip install 'grafting[plot]'",)) from error
+    tables = list(comparison.tables())
+    with mpl.rc_context({"svg.hashsalt": "grafting", "font.size": 9, "axes.titlesize": 9}):
+        figure = Figure(figsize=(max(3.3 * len(tables), 5), 5.6), layout="constrained")
+        known = figure.canvas.get_supported_filetypes()
+        ending = path.suffix.removeprefix(".")
+        if ending not in known:
+            raise fail(
+                "G0851", f"no picture can be written as `{path.name}`", helps=(f"use one of {', '.join(known)}",)
+            )
+        axes = figure.subplots(2, len(tables), squeeze=False, sharex=True)
+        for column, (profile, topology, groups) in enumerate(tables):
+            _latency(axes[0][column], comparison.mechanisms, groups)
+            _speed_up(axes[1][column], comparison.mechanisms, groups)
+            axes[0][column].set_title(_title(profile, topology))
+            axes[1][column].set_xlabel("depth of the tree (requests in a chain)")
+        axes[0][0].set_ylabel("median latency, us")
+        axes[1][0].set_ylabel(f"speed-up over `{BASELINE}`")
+        handles, labels = axes[0][0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False)
+        figure.savefig(path, metadata={"Date": None} if ending == "svg" else None)
+
+
+def _title(profile: str, topology: Topology) -> str:
+    return f"{profile}\n{topology}"
+
+
+def _latency(axes: Axes, mechanisms: tuple[str, ...], groups: tuple[Group, ...]) -> None:
+    for mechanism in mechanisms:
+        points = [(g.depth, m) for g in groups if (m := g.of(mechanism))]
+        depths = [depth for depth, _ in points]
+        style = _STYLES.get(mechanism, _OTHER)
+        axes.plot(depths, [m.latency.p50 / PS_PER_US for _, m in points], label=mechanism, markersize=4, **style)
+        axes.fill_between(
+            depths,
+            [m.band[0] / PS_PER_US for _, m in points],
+            [m.band[1] / PS_PER_US for _, m in points],
+            color=style["color"],
+            alpha=0.14,
+            linewidth=0,
+        )
+    axes.set_ylim(bottom=0)
+    _tidy(axes)
+
+
+def _speed_up(axes: Axes, mechanisms: tuple[str, ...], groups: tuple[Group, ...]) -> None:
+    for mechanism in mechanisms:
+        points = [(g.depth, s) for g in groups if (s := g.speed_up(mechanism)) is not None]
+        axes.plot([d for d, _ in points], [s for _, s in points], markersize=4, **_STYLES.get(mechanism, _OTHER))
+    last = [(g.depth, s) for g in groups if (s := g.speed_up(SUBJECT)) is not None][-1:]
+    for depth, speed_up in last:
+        axes.annotate(f"{speed_up:.2f} x", (depth, speed_up), textcoords="offset points", xytext=(-4, 7), ha="right")
+    axes.set_ylim(bottom=0)
+    _tidy(axes)
+
+
+def _tidy(axes: Axes) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axes.grid(visible=True, color="#dddddd", linewidth=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
