@@ -37,9 +37,13 @@ def report_index(
     elements = f"`{name}` has {array.length} element{'s' if array.length > 1 else ''}"
     if known.low > array.length - 1 or known.high < 0:
         value = f"`{text}`" if known.low == known.high and text == str(known.low) else f"`{text}` is {known}"
-        report.error("G0301", f"the index is out of range: {elements}", span,
-                     f"{value if known.low != known.high or text != str(known.low) else 'this'}, the last is {array.length - 1}",
-                     notes=("array bounds are proved at compile time",))  # fmt: skip
+        report.error(
+            "G0301",
+            f"the index is out of range: {elements}",
+            span,
+            f"{value if known.low != known.high or text != str(known.low) else 'this'}, the last is {array.length - 1}",
+            notes=("array bounds are proved at compile time",),
+        )
         return
     whole = Interval(type_.minimum, type_.maximum)
     range_ = f"`{text}` may be any `{type_}` here" if known == whole else f"`{text}` is {known} here"

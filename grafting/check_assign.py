@@ -126,8 +126,14 @@ def _may_write(cx: Context, place: typed.Place, span: Span) -> bool:
             cx.report.error("G0214", f"`{root.name}` is a constant", span, "read-only", labels=declared,
                             helps=("make it a `state` variable",))  # fmt: skip
         case _:
-            cx.report.error("G0214", f"`{root.name}` shows bytes that are read-only", span, "read-only", labels=declared,
-                            notes=("the body of a message never changes",))  # fmt: skip
+            cx.report.error(
+                "G0214",
+                f"`{root.name}` shows bytes that are read-only",
+                span,
+                "read-only",
+                labels=declared,
+                notes=("the body of a message never changes",),
+            )
     return False
 
 

@@ -67,5 +67,10 @@ def check_effects(report: Reporter, hook: hooks.Hook, found: Effects) -> None:
         if hook.helper(helper) is not None:
             continue
         labels = (Label(origin.inside, "done here"),) if origin.inside != origin.span else ()
-        report.error("G0226", f"a `{hook.name}` handler may not `{WORDS[helper]}`", origin.span, labels=labels,
-                     notes=("it runs while the kernel is choosing a process, and may only read and remember",))  # fmt: skip
+        report.error(
+            "G0226",
+            f"a `{hook.name}` handler may not `{WORDS[helper]}`",
+            origin.span,
+            labels=labels,
+            notes=("it runs while the kernel is choosing a process, and may only read and remember",),
+        )

@@ -259,8 +259,14 @@ def _operands_differ(cx: Context, expr: syntax.Binary, left: Scalar, right: Scal
     if isinstance(a, IntType) and isinstance(b, IntType):
         narrow, wide = (expr.left, right) if a.bits < b.bits else (expr.right, left)
         helps = (constants.cast_help(cx.report, narrow, wide),)
-    cx.report.error("G0204", f"the operands of `{expr.op}` have different types, `{left}` and `{right}`", expr.span,
-                    labels=labels, notes=("only a conversion that loses nothing is implicit",), helps=helps)  # fmt: skip
+    cx.report.error(
+        "G0204",
+        f"the operands of `{expr.op}` have different types, `{left}` and `{right}`",
+        expr.span,
+        labels=labels,
+        notes=("only a conversion that loses nothing is implicit",),
+        helps=helps,
+    )
 
 
 def _cast(cx: Context, expr: syntax.Cast) -> typed.Expr | None:
@@ -391,9 +397,14 @@ def read_place(cx: Context, place: typed.Place, expr: syntax.Expr) -> typed.Expr
 
 
 def _needs_else(cx: Context, expr: syntax.Expr, what: str) -> None:
-    cx.report.error("G0302", f"{what} may be absent", expr.span, "may be absent",
-                    notes=("what may be absent is bound by a `let` that says what happens then",),
-                    helps=(f"write `let x = {cx.report.text(expr.span)} else {{ .. }}` before, and use `x`",))  # fmt: skip
+    cx.report.error(
+        "G0302",
+        f"{what} may be absent",
+        expr.span,
+        "may be absent",
+        notes=("what may be absent is bound by a `let` that says what happens then",),
+        helps=(f"write `let x = {cx.report.text(expr.span)} else {{ .. }}` before, and use `x`",),
+    )
 
 
 def reference(cx: Context, expr: syntax.Expr) -> Reference | None:
@@ -517,8 +528,13 @@ def _reply(cx: Context, expr: syntax.Member) -> typed.BodyView | None:
     operation = cx.event.reply_of
     if cx.event.name != "reply" or operation is None:
         helps = ("name the operation: `on reply(msg) from slot.op`", "or view it: `msg.body as T`")
-        cx.report.error("G0227", "the type of this reply is not known", expr.name.span,
-                        notes=("`msg.reply` is the reply of the operation that `from` names",), helps=helps)  # fmt: skip
+        cx.report.error(
+            "G0227",
+            "the type of this reply is not known",
+            expr.name.span,
+            notes=("`msg.reply` is the reply of the operation that `from` names",),
+            helps=helps,
+        )
         return None
     if operation.reply is None:
         if operation.spec.reply_type == "":
@@ -551,7 +567,7 @@ def indexed(cx: Context, expr: syntax.Index) -> tuple[typed.Place, typed.Expr] |
     match base:
         case None:
             return None
-        case typed.Place(root=root):
+        case typed.Place():
             if isinstance(base.type, ArrayType):
                 return (base, index) if index is not None else None
             cx.report.error("G0208", f"a `{base.type}` cannot be indexed", expr.base.span, "not an array")

@@ -166,8 +166,13 @@ class Handlers:
             amount = constants.integer(self._items, term.amount, 0, BUDGET_MAX, "an amount")
             unit = UNITS.get(term.unit)
             if unit is None:
-                report.error("G0231", f"there is no unit `{term.unit}`", term.span,
-                             "a budget counts `insns`, `sends` and `bytes`", helps=suggest(term.unit, UNITS))  # fmt: skip
+                report.error(
+                    "G0231",
+                    f"there is no unit `{term.unit}`",
+                    term.span,
+                    "a budget counts `insns`, `sends` and `bytes`",
+                    helps=suggest(term.unit, UNITS),
+                )
             elif unit in amounts:
                 report.error("G0202", f"the budget of `{unit}` is given twice", term.span)
             elif amount is not None:

@@ -337,8 +337,12 @@ class Items:
             return "struct", fields[0].type
         for param, field in zip(tree.params, fields, strict=True):
             if isinstance(field.type, StructType):
-                self.report.error("G0313", "a struct must be the only parameter of an operation", param.span,
-                                  notes=("it is then the whole body; other parameters belong into the struct",))  # fmt: skip
+                self.report.error(
+                    "G0313",
+                    "a struct must be the only parameter of an operation",
+                    param.span,
+                    notes=("it is then the whole body; other parameters belong into the struct",),
+                )
                 return "fields", None
         return "fields", lay_out(name, fields, self.report, tree.name.span)
 

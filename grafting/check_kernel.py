@@ -191,8 +191,12 @@ def _answer_body(cx: Context, event: EventContext, given: syntax.Verdict) -> typ
     reply = op.reply if op is not None else None
     if given.operand is None:
         if reply is not None and given.status is None:
-            cx.report.error("G0227", f"this answer has no body, but the reply is a `{reply}`", given.span,
-                            helps=(f"write `return answer {reply} {{ .. }}`, or give a failure: `answer status -5`",))  # fmt: skip
+            cx.report.error(
+                "G0227",
+                f"this answer has no body, but the reply is a `{reply}`",
+                given.span,
+                helps=(f"write `return answer {reply} {{ .. }}`, or give a failure: `answer status -5`",),
+            )
             return None
         return typed.NoBody(given.span)
     if op is None or (reply is None and op.spec.reply_type):

@@ -87,14 +87,19 @@ def any_payload(cx: Context, expr: syntax.Expr) -> typed.Payload | None:
             match found:
                 case None:
                     return None
-                case typed.Place(type=StructType() | ArrayType() as type_):
-                    return typed.PlaceValue(found, type_, expr.span)
+                case typed.Place(type=StructType() | ArrayType() as found_type):
+                    return typed.PlaceValue(found, found_type, expr.span)
                 case WholeBody():
                     cx.report.error("G0313", "which part of the body is meant is not said", expr.span,
                                     helps=(f"write `{cx.report.text(expr.span)}[..]` for all of it",))  # fmt: skip
                     return None
-    cx.report.error("G0204", "expected a message body", expr.span, "not a body",
-                    notes=("a body is a struct literal, a view, or a part of the current one, `msg.body[a..b]`",))  # fmt: skip
+    cx.report.error(
+        "G0204",
+        "expected a message body",
+        expr.span,
+        "not a body",
+        notes=("a body is a struct literal, a view, or a part of the current one, `msg.body[a..b]`",),
+    )
     return None
 
 
@@ -227,12 +232,14 @@ def _array_parts(cx: Context, parts: Parts, expr: syntax.ArrayLiteral, type_: Ar
     if constants.element_count(cx, expr, type_.length, short=True) is None:
         return False
     if expr.repeat is None:
-        return all([add_parts(cx, parts, e, type_.element, offset + n * size) for n, e in enumerate(expr.elements)])
+        added = [add_parts(cx, parts, e, type_.element, offset + n * size) for n, e in enumerate(expr.elements)]
+        return all(added)
     if isinstance(expr.elements[0], syntax.Call):
         cx.report.error("G0313", "a call cannot be repeated", expr.elements[0].span,
                         helps=("give its result a name with `let`",))  # fmt: skip
         return False
-    return all([add_parts(cx, parts, expr.elements[0], type_.element, offset + n * size) for n in range(type_.length)])
+    added = [add_parts(cx, parts, expr.elements[0], type_.element, offset + n * size) for n in range(type_.length)]
+    return all(added)
 
 
 def _read_all(parts: Parts, place: typed.Place, type_: Type, offset: int) -> None:

@@ -153,7 +153,8 @@ def _let_value(cx: Context, stmt: syntax.Let) -> _Let | None:
         type_ = resolve(cx, stmt.type)
         declared = local_type(cx, type_, stmt.type.span) if type_ is not None else None
         if declared is None:
-            return _abandon(cx, stmt)
+            _abandon(cx, stmt)
+            return None
     if stmt.otherwise is not None:
         return _let_absent(cx, stmt, stmt.otherwise, declared)
     match stmt.value:
@@ -363,8 +364,12 @@ def _body_view(cx: Context, expr: syntax.Cast) -> typed.BodyView | None:
         return None
     assert expr.at is not None or at == 0
     if at % type_.align and expr.at is not None:
-        cx.report.error("G0303", f"offset {at} is no multiple of {type_.align}, the alignment of `{type_}`",
-                        expr.at.span, notes=("bodies are aligned to 8 bytes, and every access is aligned",))  # fmt: skip
+        cx.report.error(
+            "G0303",
+            f"offset {at} is no multiple of {type_.align}, the alignment of `{type_}`",
+            expr.at.span,
+            notes=("bodies are aligned to 8 bytes, and every access is aligned",),
+        )
         return None
     return typed.BodyView(type_, at, expr.span)
 
@@ -505,8 +510,12 @@ def _delete(cx: Context, stmt: syntax.Delete) -> typed.Delete | None:
         case MapElement(map=map_, key=key) if map_.spec.kind is MapKind.HASH:
             return typed.Delete(map_, key, stmt.span)
         case MapElement(map=map_):
-            cx.report.error("G0224", f"`{map_.name}` is an array map: its elements are always there", stmt.target.span,
-                            helps=(f"store a zero: `{cx.report.text(stmt.target.span)} = 0 else {{ .. }}`",))  # fmt: skip
+            cx.report.error(
+                "G0224",
+                f"`{map_.name}` is an array map: its elements are always there",
+                stmt.target.span,
+                helps=(f"store a zero: `{cx.report.text(stmt.target.span)} = 0 else {{ .. }}`",),
+            )
         case None if isinstance(stmt.target, syntax.Index):
             pass
         case _:

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from grafting import elf, llvm, lower, object_file, typed
 from grafting import target as targets
@@ -21,6 +21,9 @@ from grafting.check import check
 from grafting.diagnostics import Source, Span
 from grafting.parse import parse
 from grafting.program import Program
+
+if TYPE_CHECKING:
+    from grafting.llvm_worker import Worker
 
 
 def compile_source(source: Source, *, target: str = "model") -> Program:
@@ -38,13 +41,14 @@ def compile_object(
     """Compile one graft into the bytes of a BPF object; `debug` keeps DWARF.
 
     A long-lived process that compiles strangers' programs passes a worker's `emit_object` as `emit`, since LLVM may end
-    the process that it runs in (see `grafting.llvm`). Raises GraftError, and InternalError if LLVM refuses our code.
+    the process that it runs in (see `grafting.llvm_worker`). Raises GraftError, and InternalError if LLVM refuses our
+    code.
     """
     data = emit(lowered(source, target=target).text)
     return data if debug else elf.without_debug(data)
 
 
-def compile_in_worker(source: Source, worker: llvm.Worker, *, target: str = "model") -> Program:
+def compile_in_worker(source: Source, worker: Worker, *, target: str = "model") -> Program:
     """As `compile_source`, with LLVM in another process."""
     return object_file.load(compile_object(source, target=target, emit=worker.emit_object), source.filename)
 

@@ -24,7 +24,9 @@ LEAST, GREATEST = I64.minimum, U64.maximum  # what a bare number may be, between
 class Names(Protocol):
     """What evaluation needs to know about the graft's items."""
 
-    report: Reporter
+    @property
+    def report(self) -> Reporter:
+        """Where errors go."""
 
     def find(self, name: str) -> Symbol | None:
         """Return the item of this name, or None."""
@@ -92,8 +94,13 @@ def evaluate(names: Names, expr: syntax.Expr, target: Scalar | None = None) -> C
     if constant.type is None:
         return fit(names, constant.value, target, expr.span)
     if constant.type != target:
-        names.report.error("G0204", f"expected `{target}`, found `{constant.type}`", expr.span,
-                           f"this is a `{constant.type}`", helps=_cast_help(names, expr, constant.type, target))  # fmt: skip
+        names.report.error(
+            "G0204",
+            f"expected `{target}`, found `{constant.type}`",
+            expr.span,
+            f"this is a `{constant.type}`",
+            helps=_cast_help(names, expr, constant.type, target),
+        )
         return None
     return constant
 
@@ -154,8 +161,13 @@ def _evaluate(names: Names, expr: syntax.Expr, hint: Scalar | None) -> Constant 
 
 def not_constant(names: Names, expr: syntax.Expr, reason: str = "its value is known only at run time") -> None:
     """Report an expression that has no value at compile time."""
-    names.report.error("G0211", "expected a constant expression", expr.span, reason,
-                       notes=("constants, array lengths, limits and initial values are fixed at compile time",))  # fmt: skip
+    names.report.error(
+        "G0211",
+        "expected a constant expression",
+        expr.span,
+        reason,
+        notes=("constants, array lengths, limits and initial values are fixed at compile time",),
+    )
 
 
 def _bounded(names: Names, value: int, span: Span) -> Constant | None:

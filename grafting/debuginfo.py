@@ -40,7 +40,7 @@ class DebugInfo:
         self._file = self._add(f'!DIFile(filename: {quoted(source.filename)}, directory: "", '
                                f"source: {quoted(source.text)})")  # fmt: skip
         self._int = self._add('!DIBasicType(name: "int", size: 32, encoding: DW_ATE_signed)')
-        context = self._add(f"!DIDerivedType(tag: DW_TAG_pointer_type, baseType: null, size: 64)")
+        context = self._add("!DIDerivedType(tag: DW_TAG_pointer_type, baseType: null, size: 64)")
         result = self.type(IntType(64, False))
         signature = self._add(f"!{{!{result}, !{context}}}")
         self._signature = self._add(f"!DISubroutineType(types: !{signature})")

@@ -161,7 +161,7 @@ def _disjunction(op: str, a: Interval, b: Interval, type_: IntType) -> Interval:
 def _amounts(b: Interval, type_: IntType) -> Interval:
     """The effective shift amounts: modulo the width."""
     top = type_.bits - 1
-    return b if 0 <= b.low and b.high <= top else Interval(0, top)
+    return b if b.low >= 0 and b.high <= top else Interval(0, top)
 
 
 def _shifted_left(a: Interval, b: Interval, type_: IntType) -> Interval:

@@ -51,14 +51,14 @@ class Function:
         self._head = f'define dso_local i64 @{symbol}(ptr %ctx) #0 section "{section}" !dbg !{subprogram} {{'
         self._locate = locate
         self._span = NO_SPAN
-        self._allocas: list[str] = []
+        self._allocas: list[str] = []  # of scalars: LLVM makes registers of them
+        self._memory: dict[Pointer, int] = {}  # bytes
         self._lines: list[str] = []
         self._names = 0
         self._open = True
         self._jumped: set[Label] = set()
         self.here = Label("start")
         self.context = Pointer("%ctx")
-        self.alloca_bytes = 0
 
     # --- positions ---------------------------------------------------------------------------------------------------
 
@@ -126,13 +126,32 @@ class Function:
         """Append a phi: each value with the block that it comes from."""
         return self._result(f"phi {type_} " + ", ".join(f"[ {value}, %{label} ]" for value, label in incoming))
 
-    def alloca(self, type_: str, size: int) -> Pointer:
-        """Return a new 8-aligned stack slot of `size` bytes, made in the entry block."""
+    def alloca(self, type_: str) -> Pointer:
+        """Return a new slot for a scalar, made in the entry block."""
         self._names += 1
-        name = f"%m{self._names}"
+        name = f"%s{self._names}"
         self._allocas.append(f"  {name} = alloca {type_}, align 8")
-        self.alloca_bytes += max(size, 8)
         return Pointer(name)
+
+    def memory(self, size: int) -> Pointer:
+        """Return `size` bytes of new 8-aligned stack memory, rounded up to whole words."""
+        self._names += 1
+        name = Pointer(f"%m{self._names}")
+        self.widen(name, size)
+        return name
+
+    def widen(self, memory: Pointer, size: int) -> None:
+        """Make stack memory that `memory` returned larger, if need be: code that has its address need not know."""
+        self._memory[memory] = max(self._memory.get(memory, 8), size + 7 & ~7)
+
+    def memory_size(self, memory: Pointer) -> int:
+        """Return how many bytes there are at an address that `memory` returned."""
+        return self._memory[memory]
+
+    @property
+    def memory_bytes(self) -> int:
+        """All stack memory of the function, bytes."""
+        return sum(self._memory.values())
 
     def offset(self, base: Pointer, offset: Number | int) -> Pointer:
         """Return `base` moved by `offset` bytes. Never `inbounds`: an address out of range is not undefined."""
@@ -164,5 +183,6 @@ class Function:
 
     def text(self) -> str:
         """Return the finished function."""
-        entry = ["entry:", *self._allocas, "  br label %start", "start:"]
+        memory = [f"  {name} = alloca [{size} x i8], align 8" for name, size in self._memory.items()]
+        entry = ["entry:", *self._allocas, *memory, "  br label %start", "start:"]
         return "\n".join([self._head, *entry, *self._lines, "}"])

@@ -7,7 +7,7 @@ compiler, the verifier, the engines and the kernel model alike.
 from typing import Final
 
 # --- source text -----------------------------------------------------------------------------------------------------
-SOURCE_BYTES: Final = 256 * 1024  # bytes; a graft is small by intent; the densest text of this size parses in a few seconds
+SOURCE_BYTES: Final = 256 * 1024  # bytes; small by intent; the densest text of this size parses in a few seconds
 SOURCE_NESTING: Final = 64  # open brackets; keeps every recursive walk of the tree far from Python's own limit
 TREE_DEPTH: Final = 128  # levels of the syntax tree: chains of operators, `else if` and blocks; see SOURCE_NESTING
 DIAGNOSTICS_MAX: Final = 20  # errors reported in one run; later ones are mostly consequences of earlier ones
@@ -17,6 +17,7 @@ STRUCT_LITERAL_BYTES: Final = 256  # written field by field on the stack; larger
 ARRAY_LOCAL_BYTES: Final = 256  # half of the frame: leaves room for spills and one message under construction
 EXPANDED_INSTRUCTIONS: Final = 16_384  # functions are always inlined; a doubling chain must not expand for ever
 INLINE_COPY_BYTES: Final = 128  # longer copies and fills go through helpers 1008/1009 (explicit stores explode)
+COMPILE_SECONDS: Final = 20.0  # wall time of one compilation in a worker; the largest take LLVM a fifth of a second
 
 # --- bytecode and objects --------------------------------------------------------------------------------------------
 OBJECT_BYTES: Final = 16 * 1024 * 1024  # an ELF file read from outside
@@ -49,10 +50,11 @@ BODY_BYTES: Final = 65_536  # longest message body
 DEFAULT_FUEL: Final = 10_000_000  # instructions; what fuel=None means: about 20 ms in the fast interpreter
 OUTBOX_ENTRIES: Final = 64  # sends of one activation
 TIMERS_ARMED: Final = 64  # of one graft at once: bounds the search for an id
-TIMER_DELAY_NS: Final = 10**13  # longest delay or deadline, under three hours: clocks of 64 bits of ps end after 106 days
+TIMER_DELAY_NS: Final = 10**13  # longest delay or deadline, 2.8 hours: clocks of 64 bits of ps end after 106 days
 
 # --- verifier --------------------------------------------------------------------------------------------------------
 VERIFIER_STEPS: Final = 1_000_000  # abstract instructions, summed over paths, as in Linux
+VERIFIER_UNROLL_STEPS: Final = 20_000  # of those, in loops followed round by round; longer ones need a ranking
 VERIFIER_SECONDS: Final = 60.0  # wall time of one verification; the last resort behind the step limit
 
 # --- caches ----------------------------------------------------------------------------------------------------------

@@ -16,18 +16,15 @@ search in a B-tree node the short list gives 29 instructions and 15,341 steps of
     `unreachable`, varargs, exceptions  never emitted; functions are `nounwind`
     long or dynamic memset and memcpy   explicit stores to 128 bytes, helpers beyond; no loop-idiom pass
 
-A long-lived process that compiles strangers' programs uses a `Worker` nevertheless.
+The frame has a bound, too: arrays and scratch memory have at most `lower.MEMORY_BYTES`, and a value that is kept costs
+six of the 16,384 instructions to which the checker holds a handler, three to make and three to use, so that spills need
+less than 22 KiB. A long-lived process that compiles strangers' programs uses `grafting.llvm_worker` nevertheless.
 """
 
 from __future__ import annotations
 
 import functools
-import struct
-import subprocess
-import sys
-import threading
-from types import TracebackType
-from typing import IO, Any
+from typing import Any
 
 from grafting.diagnostics import InternalError
 
@@ -81,101 +78,3 @@ def emit_object(text: str) -> bytes:
     Must not be given IR that others wrote: see "Death" above.
     """
     return bytes(_machine().emit_object(_optimised(text)))
-
-
-# --- the worker ------------------------------------------------------------------------------------------------------
-
-_FRAME = struct.Struct("<BI")  # 0 object, 1 InternalError; length of what follows
-_OBJECT, _ERROR = 0, 1
-
-
-class Worker:
-    """A process that compiles, so that LLVM's death is not ours. A dead one is replaced at the next request.
-
-        with Worker() as worker:
-            data = worker.emit_object(text)
-    """
-
-    def __init__(self) -> None:
-        self._process: subprocess.Popen[bytes] | None = None
-        self._lock = threading.Lock()
-
-    def __enter__(self) -> Worker:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
-
-    def emit_object(self, text: str) -> bytes:
-        """As `emit_object`; if the process dies, raises InternalError with what it last wrote."""
-        with self._lock:
-            process = self._process or self._start()
-            assert process.stdin is not None and process.stdout is not None
-            data = text.encode()
-            try:
-                process.stdin.write(_FRAME.pack(_OBJECT, len(data)) + data)
-                process.stdin.flush()
-                status, answer = _read_frame(process.stdout)
-            except (OSError, EOFError) as error:
-                raise InternalError(f"the compiler process died: {self._bury()}") from error
-        if status == _ERROR:
-            raise InternalError(answer.decode())
-        return answer
-
-    def _start(self) -> subprocess.Popen[bytes]:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "grafting.llvm"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        return self._process
-
-    def _bury(self) -> str:
-        assert self._process is not None
-        _, text = self._process.communicate()
-        status, self._process = self._process.returncode, None
-        return text.decode(errors="replace").strip() or f"status {status}"
-
-    def close(self) -> None:
-        """End the process, if there is one."""
-        if self._process is not None:
-            self._process.communicate()
-            self._process = None
-
-
-def compile_in_worker(text: str) -> bytes:
-    """Compile one module in a process of its own. Raises InternalError, also where the process dies."""
-    with Worker() as worker:
-        return worker.emit_object(text)
-
-
-def _read_frame(stream: IO[bytes]) -> tuple[int, bytes]:
-    status, length = _FRAME.unpack(_read(stream, _FRAME.size))
-    return status, _read(stream, length)
-
-
-def _read(stream: IO[bytes], size: int) -> bytes:
-    data = stream.read(size)
-    if len(data) != size:
-        raise EOFError
-    return data
-
-
-def serve(requests: IO[bytes], answers: IO[bytes]) -> None:
-    """Compile modules from one stream to another, until the first ends: what a worker process runs."""
-    while True:
-        try:
-            _, text = _read_frame(requests)
-        except EOFError:
-            return
-        try:
-            status, answer = _OBJECT, emit_object(text.decode())
-        except InternalError as error:
-            status, answer = _ERROR, str(error).encode()
-        answers.write(_FRAME.pack(status, len(answer)) + answer)
-        answers.flush()
-
-
-if __name__ == "__main__":
-    serve(sys.stdin.buffer, sys.stdout.buffer)

@@ -13,6 +13,7 @@ the user, and it must never contain what makes LLVM's BPF back end end the proce
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from grafting import hooks, limits, metadata, typed
@@ -25,7 +26,7 @@ from grafting.lower_statements import block, inline
 from grafting.target import Target
 from grafting.types import ArrayType, StructType
 
-ALLOCA_BYTES = 16 * 1024  # of one handler; far beyond any frame, far within the 16-bit offsets of the instructions
+MEMORY_BYTES = 8 * 1024  # arrays and scratch of one handler: far beyond any frame, far within LLVM's (`grafting.llvm`)
 
 _HEAD = (
     'target datalayout = "e-m:e-p:64:64-i64:64-i128:128-n32:64-S128"',
@@ -67,7 +68,7 @@ class _Module:
         parts += [self.map(map_) for map_ in self.graft.maps]
         for section in (".data", ".bss"):
             parts += self.section(section, [state for state in self.graft.states if state.section == section])
-        parts += self.section(".rodata", list(self.graft.tables))
+        parts += self.section(".rodata", self.graft.tables)
         for handler in self.graft.handlers:
             parts += ["", self.handler(handler)]
         parts += ["", self.metadata()]
@@ -93,7 +94,7 @@ class _Module:
             f"!dbg !{self.debug.map(map_)}"
         )
 
-    def section(self, name: str, variables: list[typed.StateVariable] | list[typed.ConstTable]) -> list[str]:
+    def section(self, name: str, variables: Sequence[typed.StateVariable | typed.ConstTable]) -> list[str]:
         """Return the definitions of a data section, each variable at the offset that the checker gave it."""
         lines: list[str] = []
         end = 0
@@ -149,9 +150,9 @@ class _Module:
         self.arguments(f, handler)
         block(f, handler.body)
         f.ir.ret(constant(hooks.DONE))  # reached by timers and schedules only: every other path returns a verdict
-        if f.ir.alloca_bytes > ALLOCA_BYTES:
+        if f.ir.memory_bytes > MEMORY_BYTES:
             raise fail(
-                "G0402", f"the locals of `{handler.name}` need {f.ir.alloca_bytes} bytes of stack", handler.span,
+                "G0402", f"the locals of `{handler.name}` need {f.ir.memory_bytes} bytes of stack", handler.span,
                 source=self.graft.source, handler=handler.name,
                 notes=(f"a stack frame has {limits.STACK_BYTES} bytes; functions are inlined with their arrays",),
                 helps=("keep large arrays in a `state` variable or in a map",),
@@ -173,4 +174,3 @@ class _Module:
             if isinstance(variable.type, ArrayType | StructType):
                 raise InternalError(f"argument {variable.name} is not a scalar")
             assign(f, variable, load(f, Address(data, offset), variable.type))
-

@@ -32,8 +32,8 @@ def scalar(f: Frame, expr: typed.Expr) -> Number | Flag:
 def number(f: Frame, expr: typed.Expr) -> Number:
     """Evaluate an expression of a numeric type."""
     match expr:
-        case typed.Literal(value):
-            return constant(value)
+        case typed.Literal(literal):
+            return constant(literal)
         case typed.Read(place, type_):
             return Number(_read(f, place, type_))
         case typed.MessageField(name):
@@ -64,8 +64,8 @@ def number(f: Frame, expr: typed.Expr) -> Number:
 def flag(f: Frame, expr: typed.Expr) -> Flag:
     """Evaluate an expression of type bool."""
     match expr:
-        case typed.Literal(value):
-            return TRUE if value else FALSE
+        case typed.Literal(literal):
+            return TRUE if literal else FALSE
         case typed.Read(place, type_):
             return Flag(_read(f, place, type_))
         case typed.Comparison(op, left, right):
@@ -79,9 +79,9 @@ def flag(f: Frame, expr: typed.Expr) -> Flag:
         case typed.Inlined():
             return Flag(_call(f, expr))
         case typed.Not(operand):
-            value_ = flag(f, operand)
+            negated = flag(f, operand)
             f.ir.at(expr.span)
-            return f.ir.flag(f"xor i1 {value_}, true")
+            return f.ir.flag(f"xor i1 {negated}, true")
         case typed.Logical():
             return _logical(f, expr)
         case _:
@@ -181,10 +181,13 @@ def wrap(f: Frame, value: Number, type_: IntType) -> Number:
 
 def _divide(f: Frame, op: str, left: Number, right: Number, type_: IntType) -> Number:
     """x / 0 = 0, x % 0 = x, INT_MIN / -1 = INT_MIN, INT_MIN % -1 = 0: decided before the division."""
-    by_zero, by_minus_one = (constant(0), None) if op == "/" else (left, constant(0))
-    instruction = ("s" if type_.signed else "u") + ("div" if op == "/" else "rem")
-    if _is_literal(right) and right not in ("0", "-1"):
-        return _quotient(f, instruction, left, right, type_)
+    by_zero = constant(0) if op == "/" else left
+    if right == "0":
+        return by_zero
+    if type_.signed and right == "-1":
+        return _over_minus_one(f, op, left, type_)
+    if _is_literal(right):
+        return _quotient(f, op, left, right, type_)
     zero, other, end = f.ir.label("zero"), f.ir.label("nonzero"), f.ir.label("quotient")
     f.ir.branch(f.ir.flag(f"icmp eq i64 {right}, 0"), zero, other)
     f.ir.begin(zero)
@@ -195,20 +198,24 @@ def _divide(f: Frame, op: str, left: Number, right: Number, type_: IntType) -> N
         minus, divide = f.ir.label("minus"), f.ir.label("divide")
         f.ir.branch(f.ir.flag(f"icmp eq i64 {right}, -1"), minus, divide)
         f.ir.begin(minus)
-        negated = f.ir.number(f"sub i64 0, {left}") if by_minus_one is None else by_minus_one
-        incoming.append((negated, f.ir.here))
+        incoming.append((_over_minus_one(f, op, left, type_), minus))
         f.ir.jump(end)
         f.ir.begin(divide)
-    result = _quotient(f, instruction, left, right, type_)
-    incoming.append((result, f.ir.here))
+    incoming.append((_quotient(f, op, left, right, type_), f.ir.here))
     f.ir.begin(end)
     return Number(f.ir.phi("i64", *incoming))
 
 
-def _quotient(f: Frame, instruction: str, left: Number, right: Number, type_: IntType) -> Number:
+def _over_minus_one(f: Frame, op: str, left: Number, type_: IntType) -> Number:
+    """`left / -1` or `left % -1`, in 64 bits undefined for the least value."""
+    return constant(0) if op == "%" else _narrowed(f, "sub", constant(0), left, type_)
+
+
+def _quotient(f: Frame, op: str, left: Number, right: Number, type_: IntType) -> Number:
     """A division whose operands are known to be fine. Only narrow INT_MIN / -1 leaves its range."""
-    result = f.ir.number(f"{instruction} i64 {left}, {right}")
-    return wrap(f, result, type_) if instruction == "sdiv" else result
+    sign = "s" if type_.signed else "u"
+    result = f.ir.number(f"{sign}{'div' if op == '/' else 'rem'} i64 {left}, {right}")
+    return wrap(f, result, type_) if type_.signed and op == "/" else result
 
 
 def _is_literal(operand: Number) -> bool:
@@ -276,7 +283,9 @@ def address(f: Frame, place: typed.Place) -> Address:
     return here
 
 
-def root_address(f: Frame, root: typed.Variable | typed.ViewVariable | typed.StateVariable | typed.ConstTable) -> Address:
+def root_address(
+    f: Frame, root: typed.Variable | typed.ViewVariable | typed.StateVariable | typed.ConstTable
+) -> Address:
     """Return where a variable is."""
     match root:
         case typed.Variable():

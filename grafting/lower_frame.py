@@ -4,8 +4,11 @@ Locals are slots of the entry block, one a variable however often its function i
 declaration, so instances cannot see each other's values); LLVM turns the scalar ones into registers. Views are
 addresses and never move, so they need no slot.
 
-Memory handed to helpers (keys, values, messages under construction) is *scratch*: taken for one call and given back,
-so that a handler with twenty lookups has one key in its frame.
+A frame has 512 bytes, so stack memory is lent, not given. An array goes back to the pool at the end of the block that
+declares it, and the next one uses the same bytes; every declaration sets its array anew. Memory handed to helpers (keys,
+values, messages under construction) is *scratch*: taken for one call and given back, so that a handler with twenty
+lookups has one key in its frame. Two pools, since LLVM can keep an array in registers only as long as no helper has ever
+had its address.
 """
 
 from __future__ import annotations
@@ -69,35 +72,47 @@ class Frame:
     views: dict[typed.ViewVariable, Address] = field(default_factory=dict)
     loops: list[Loop] = field(default_factory=list)
     inlinings: list[Inlining] = field(default_factory=list)
-    free: list[tuple[int, Pointer]] = field(default_factory=list)  # scratch: (bytes, slot)
+    scopes: list[list[typed.Variable]] = field(default_factory=list)  # the arrays that each open block has declared
+    arrays: list[Pointer] = field(default_factory=list)  # free memory for arrays
+    scratches: list[Pointer] = field(default_factory=list)  # free memory for helpers' operands
 
     def local(self, variable: typed.Variable) -> Pointer:
         """Return the slot of a local, made at its first use."""
         if variable not in self.locals:
             match variable.type:
                 case ArrayType() as array:
-                    slot = self.ir.alloca(f"[{array.size} x i8]", array.size)
+                    slot = self._take(self.arrays, array.size)
+                    self.scopes[-1].append(variable)
                 case BoolType():
-                    slot = self.ir.alloca("i1", 1)
+                    slot = self.ir.alloca("i1")
                 case _:
-                    slot = self.ir.alloca("i64", 8)
+                    slot = self.ir.alloca("i64")
             self.locals[variable] = slot
         return self.locals[variable]
 
     @contextmanager
+    def scope(self) -> Iterator[None]:
+        """Lower a block: the memory of the arrays that it declares is free afterwards."""
+        self.scopes.append([])
+        yield
+        self.arrays += [self.locals.pop(array) for array in self.scopes.pop()]
+
+    @contextmanager
     def scratch(self, size: int) -> Iterator[Pointer]:
-        """Lend `size` bytes of 8-aligned stack memory; the smallest free slot that fits is used again."""
-        fitting = sorted(slot for slot in self.free if slot[0] >= size)
-        if fitting:
-            slot = fitting[0]
-            self.free.remove(slot)
-        else:
-            rounded = max(8, size + 7 & ~7)
-            slot = rounded, self.ir.alloca(f"[{rounded} x i8]", rounded)
-        try:
-            yield slot[1]
-        finally:
-            self.free.append(slot)
+        """Lend `size` bytes of 8-aligned stack memory."""
+        memory = self._take(self.scratches, size)
+        yield memory
+        self.scratches.append(memory)
+
+    def _take(self, pool: list[Pointer], size: int) -> Pointer:
+        """Take the smallest free memory that has `size` bytes, else the largest, made larger, else new memory."""
+        if not pool:
+            return self.ir.memory(size)
+        by_size = sorted(pool, key=self.ir.memory_size)
+        memory = next((m for m in by_size if self.ir.memory_size(m) >= size), by_size[-1])
+        pool.remove(memory)
+        self.ir.widen(memory, size)
+        return memory
 
     def context_field(self, name: str) -> Number:
         """Load a field of the context, extended to 64 bits."""

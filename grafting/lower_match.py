@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from grafting import typed
 from grafting.diagnostics import InternalError
 from grafting.ir import Label, Number, constant
-from grafting.lower_expressions import number, scalar
+from grafting.lower_expressions import scalar
 from grafting.lower_frame import Frame
 from grafting.types import BoolType, register_type
 

@@ -188,9 +188,7 @@ def payload(
             yield NOTHING
 
 
-def _build(
-    f: Frame, memory: Pointer, room: int, type_: StructType, parts: tuple[tuple[int, typed.Expr], ...]
-) -> None:
+def _build(f: Frame, memory: Pointer, room: int, type_: StructType, parts: tuple[tuple[int, typed.Expr], ...]) -> None:
     """Write a struct field by field at `memory + room`: first the bytes that no part names, then the parts."""
     done = 0
     for offset, expr in sorted(parts, key=lambda part: part[0]):

@@ -19,10 +19,11 @@ from grafting.types import ArrayType, BoolType, IntType, Scalar, StructType, Typ
 
 def block(f: Frame, body: typed.Block) -> None:
     """Lower statements up to the first that leaves the block."""
-    for stmt in body.statements:
-        if not f.ir.open:
-            return
-        statement(f, stmt)
+    with f.scope():
+        for stmt in body.statements:
+            if not f.ir.open:
+                return
+            statement(f, stmt)
 
 
 def statement(f: Frame, stmt: typed.Stmt) -> None:
@@ -274,19 +275,19 @@ def _for(f: Frame, stmt: typed.For) -> None:
 def _at_most(f: Frame, value: Number, cap: int) -> Number:
     above, end = f.ir.label("above"), f.ir.label("bound")
     here = f.ir.here
-    f.ir.branch(f.ir.flag(f"icmp ugt i64 {value}, {cap}"), above, end)
+    f.ir.branch(f.ir.flag(f"icmp ugt i64 {value}, {constant(cap)}"), above, end)
     f.ir.begin(above)
     f.ir.begin(end)
-    return Number(f.ir.phi("i64", (value, here), (str(cap), above)))
+    return Number(f.ir.phi("i64", (value, here), (constant(cap), above)))
 
 
 def _while(f: Frame, stmt: typed.While) -> None:
     head, test, body, again, end = (f.ir.label(hint) for hint in ("while", "test", "body", "next", "done"))
-    rounds = f.ir.alloca("i64", 8)
+    rounds = f.ir.alloca("i64")
     f.ir.effect(f"store i64 0, ptr {rounds}")
     f.ir.begin(head)
     count = f.ir.number(f"load i64, ptr {rounds}")
-    f.ir.branch(f.ir.flag(f"icmp ult i64 {count}, {stmt.limit}"), test, end)
+    f.ir.branch(f.ir.flag(f"icmp ult i64 {count}, {constant(stmt.limit)}"), test, end)
     f.ir.begin(test)
     branch(f, stmt.condition, body, end)
     f.ir.begin(body)
@@ -367,9 +368,7 @@ def _send(f: Frame, stmt: typed.Send) -> None:
     _otherwise(f, refused, stmt.otherwise, end)
 
 
-def _send_with(
-    f: Frame, stmt: typed.Send, body: InMemory, head: tuple[str, str], tag: Number
-) -> Number:
+def _send_with(f: Frame, stmt: typed.Send, body: InMemory, head: tuple[str, str], tag: Number) -> Number:
     """Write the options record in the room before the body."""
     record = body.at.base
     deadline = constant(0) if stmt.deadline is None else number(f, stmt.deadline)

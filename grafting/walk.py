@@ -37,10 +37,13 @@ def inner_blocks(stmt: typed.Stmt) -> tuple[typed.Block, ...]:
     """Return the blocks directly inside a statement."""
     match stmt:
         case (
-            typed.Bind(otherwise=otherwise) | typed.WriteAbsent(otherwise=otherwise) | typed.MapStore(otherwise=otherwise)
-            | typed.MapUpdate(otherwise=otherwise) | typed.Send(otherwise=otherwise)
+            typed.Bind(otherwise=otherwise)
+            | typed.WriteAbsent(otherwise=otherwise)
+            | typed.MapStore(otherwise=otherwise)
+            | typed.MapUpdate(otherwise=otherwise)
+            | typed.Send(otherwise=otherwise)
             | typed.ArmTimer(otherwise=otherwise)
-        ):  # fmt: skip
+        ):
             return (otherwise,)
         case typed.If(then=then, otherwise=otherwise):
             return then, otherwise
