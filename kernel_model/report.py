@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from rich.box import SIMPLE_HEAD
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -60,9 +59,7 @@ def _table(profile: str, topology: Topology, groups: tuple[Group, ...]) -> Table
         "that the client was woken, thread switches, kernel crossings; us charged to the client, of these in grafts,\n"
         "and to the servers."
     )
-    table = Table(
-        title=title, title_justify="left", title_style="", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
-    )
+    table = Table(title=title, title_justify="left", title_style="", box=None, padding=(0, 1, 0, 0))
     table.add_column("depth", justify="right", no_wrap=True)
     table.add_column("by", no_wrap=True)
     for name in ("p50", "band", "p99", "woken", "switch", "cross", "client", "graft", "server"):
@@ -73,7 +70,7 @@ def _table(profile: str, topology: Topology, groups: tuple[Group, ...]) -> Table
         for number, row in enumerate(group.rows):
             depth = str(group.depth) if number == 0 else ""
             table.add_row(depth, *_cells(group, row), style="bold" if row.mechanism == SUBJECT else "")
-        table.add_section()
+        table.add_row()
     return table
 
 

@@ -221,3 +221,14 @@ def test_a_python_process_and_compiled_ones_share_a_kernel() -> None:
     kernel.process("app", program)
     kernel.run()
     assert log == [2, 0, 1]
+
+
+def test_code_compiled_for_another_layout_is_not_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = packing.TablesType().name
+    longer = np.dtype([*tables.TIMER.descr, ("more", np.int64)])
+    monkeypatch.setattr(tables, "TIMER", longer)
+    packing.layout.cache_clear()
+    assert packing.TablesType().name != before
+    monkeypatch.undo()
+    packing.layout.cache_clear()
+    assert packing.TablesType().name == before

@@ -14,7 +14,9 @@ Importing this module imports numba.
 from __future__ import annotations
 
 import functools
+import hashlib
 from collections.abc import Callable
+from pathlib import Path
 from types import FunctionType, SimpleNamespace
 from typing import Any
 
@@ -47,24 +49,36 @@ class Packed:
         self.address = self.pairs.ctypes.data
 
 
-class TablesType(types.Type):
-    """The numba type of a `Packed`."""
-
-    def __init__(self) -> None:
-        super().__init__(name="grafting.Tables")
-
-
-TABLES = TablesType()
-register_model(TablesType)(models.OpaqueModel)
-
-
 @functools.cache
 def layout() -> dict[str, tuple[int, Any]]:
     """Return (position, numba type) of each table by name; `machine` is a tuple that begins at its position."""
     sample = Storage(trace=False).tables
-    found = {name: (i, numba.typeof(getattr(sample, name))) for i, name in enumerate(Tables._fields)}
     assert Tables._fields[-1] == "machine"
-    return found
+    return {name: (i, numba.typeof(getattr(sample, name))) for i, name in enumerate(Tables._fields)}
+
+
+@functools.cache
+def _columns(position: int) -> tuple[int, ...]:
+    return tuple(Storage(trace=False).tables[position].shape[1:])
+
+
+def _fingerprint() -> str:
+    """Return a digest of all that this file compiles into code: cached code of another layout must not be found."""
+    digest = hashlib.sha256(Path(__file__).read_bytes())
+    for name, (position, type_) in layout().items():
+        digest.update(f"{name} {type_} {_columns(position) if name != 'machine' else ''};".encode())
+    return digest.hexdigest()[:16]
+
+
+class TablesType(types.Type):
+    """The numba type of a `Packed`; its name, by which cached code is found, stands for the layout of all tables."""
+
+    def __init__(self) -> None:
+        super().__init__(name=f"grafting.Tables.{_fingerprint()}")
+
+
+TABLES = TablesType()
+register_model(TablesType)(models.OpaqueModel)
 
 
 @typeof_impl.register(Packed)  # type: ignore[untyped-decorator]
@@ -126,11 +140,6 @@ def _array(context: Any, builder: Any, value: Any, position: int, array_type: An
         array, data=data, shape=shape, strides=strides, itemsize=ir.Constant(word, itemsize), meminfo=None
     )
     return array._getvalue()
-
-
-@functools.cache
-def _columns(position: int) -> tuple[int, ...]:
-    return tuple(Storage(trace=False).tables[position].shape[1:])
 
 
 for _name, (_position, _type) in layout().items():
