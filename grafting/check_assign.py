@@ -69,10 +69,20 @@ def assign(cx: Context, stmt: syntax.Assign, otherwise: typed.Block | None) -> t
     if value is None:
         return None
     if stmt.otherwise is not None:
-        cx.report.error("G0304", "this assignment cannot fail", stmt.otherwise.span, "never runs",
-                        helps=("leave the `else` out",))  # fmt: skip
+        report_needless_else(cx, "this assignment cannot fail", stmt.place, stmt.otherwise.span, "never runs")
         return None
     return typed.Write(found, value, stmt.span)
+
+
+def report_needless_else(cx: Context, message: str, expr: syntax.Expr, span: Span, label: str) -> None:
+    """Report an `else` that has nothing to do. It stands for the last index only, not for one before a field."""
+    inner = expr
+    while isinstance(inner, syntax.Member):
+        inner = inner.base
+    helps = "leave the `else` out"
+    if isinstance(inner, syntax.Index) and inner is not expr:
+        helps = f"to check an index, bind its element first: `let x = {cx.report.text(inner.span)} else {{ .. }}`"
+    cx.report.error("G0304", message, span, label, helps=(helps,))
 
 
 def _combined(cx: Context, stmt: syntax.Assign, place: typed.Place, type_: Scalar) -> typed.Expr | None:

@@ -61,6 +61,7 @@ PROPERTIES: dict[str, tuple[str, IntType]] = {
 }
 """Property of a message -> (name in the typed tree, type)."""
 PARTS = ("body", "reply", "caps")
+NO_CONVERSION = "only a conversion that loses nothing is implicit"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,23 +98,26 @@ def demand(cx: Context, expr: syntax.Expr, type_: Scalar) -> typed.Expr | None:
     found = infer(cx, expr, type_)
     if found is None:
         return None
+    found = widened(found, type_)
     if found.type == type_:
         return found
-    if widens(found.type, type_):
-        return typed.Conversion(found, type_, expr.span)
     mismatch(cx.report, expr, type_, found.type, bare=constants.is_bare(expr, cx.find))
     return None
 
 
 def same_type(left: typed.Expr, right: typed.Expr) -> tuple[typed.Expr, typed.Expr] | None:
     """Return both expressions, the one of the narrower type widened to the other's; None if neither type holds both."""
-    if left.type == right.type:
-        return left, right
-    if isinstance(right.type, IntType) and widens(left.type, right.type):
-        return typed.Conversion(left, right.type, left.span), right
-    if isinstance(left.type, IntType) and widens(right.type, left.type):
-        return left, typed.Conversion(right, left.type, right.span)
-    return None
+    left, right = widened(left, right.type), widened(right, left.type)
+    return (left, right) if left.type == right.type else None
+
+
+def widened(expr: typed.Expr, type_: Type) -> typed.Expr:
+    """Return the expression in a wider integer type that has all its values; unchanged if `type_` is none."""
+    if not isinstance(type_, IntType) or not widens(expr.type, type_):
+        return expr
+    if isinstance(expr, typed.Literal):
+        return typed.Literal(expr.value, type_, expr.span)
+    return typed.Conversion(expr, type_, expr.span)
 
 
 def mismatch(report: Reporter, expr: syntax.Expr, want: Type, have: Type, *, bare: bool = False) -> None:
@@ -124,7 +128,7 @@ def mismatch(report: Reporter, expr: syntax.Expr, want: Type, have: Type, *, bar
         helps = (f"write `{report.text(expr.span)} != 0`",)
     elif isinstance(want, IntType | EnumType) and isinstance(have, IntType | BoolType | EnumType):
         helps = (constants.cast_help(report, expr, want),)
-    notes = ("only a conversion that loses nothing is implicit",) if helps else ()
+    notes = (NO_CONVERSION,) if helps else ()
     report.error("G0204", f"expected `{want}`, found {what}", expr.span, f"expected `{want}`", notes=notes, helps=helps)
 
 
@@ -221,6 +225,10 @@ def _binary(cx: Context, expr: syntax.Binary, hint: Type | None) -> typed.Expr |
         right = infer(cx, expr.right, left.type if left else inner)
     if left is None or right is None:
         return None
+    wrong = next((side.type for side in (left, right) if not isinstance(side.type, IntType)), None)
+    if not comparison and wrong is not None:
+        _no_arithmetic(cx, expr, wrong)
+        return None
     if expr.op not in ("<<", ">>"):
         both = same_type(left, right)
         if both is None:
@@ -229,9 +237,7 @@ def _binary(cx: Context, expr: syntax.Binary, hint: Type | None) -> typed.Expr |
         left, right = both
     if comparison:
         return _comparison(cx, expr, left, right)
-    if not isinstance(left.type, IntType):
-        _no_arithmetic(cx, expr, left.type)
-        return None
+    assert isinstance(left.type, IntType)
     return typed.Arithmetic(expr.op, left, right, left.type, expr.span)
 
 
@@ -248,7 +254,7 @@ def _no_arithmetic(cx: Context, expr: syntax.Binary, type_: Scalar) -> None:
         word = {"&": "&&", "|": "||", "^": "!="}.get(expr.op)
         helps = (f"write `{word}`",) if word else ()
     elif isinstance(type_, EnumType):
-        helps = (f"convert it first: `{cx.report.text(expr.left.span)} as {type_.repr}`",)
+        helps = (f"convert it first: `as {type_.repr}`",)
     cx.report.error("G0208", f"`{expr.op}` does not apply to `{type_}`", expr.span, helps=helps)
 
 
@@ -264,7 +270,7 @@ def _operands_differ(cx: Context, expr: syntax.Binary, left: Scalar, right: Scal
         f"the operands of `{expr.op}` have different types, `{left}` and `{right}`",
         expr.span,
         labels=labels,
-        notes=("only a conversion that loses nothing is implicit",),
+        notes=(NO_CONVERSION,),
         helps=helps,
     )
 

@@ -9,7 +9,7 @@ A statement with an error becomes None and is left out; a local with an error is
 from __future__ import annotations
 
 from grafting import check_kernel, constants, syntax, typed
-from grafting.check_assign import absent_element, assign, is_writable
+from grafting.check_assign import absent_element, assign, is_writable, report_needless_else
 from grafting.check_expressions import (
     MapElement,
     ReceivedCaps,
@@ -348,8 +348,7 @@ def _absent(cx: Context, expr: syntax.Expr) -> typed.Absent | None:
         case _:
             if infer(cx, expr) is None:
                 return None
-    cx.report.error("G0304", "this is never absent", expr.span, "always has a value",
-                    helps=("leave the `else` out",))  # fmt: skip
+    report_needless_else(cx, "this is never absent", expr, expr.span, "always has a value")
     return None
 
 

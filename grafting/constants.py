@@ -16,7 +16,7 @@ from grafting import syntax, typed
 from grafting.diagnostics import Span
 from grafting.reporter import Reporter
 from grafting.scope import Constant, ConstantName, EnumName, Poison, StructName, Symbol, describe, suggest
-from grafting.types import BOOL, I64, U64, ArrayType, BoolType, EnumType, IntType, Scalar, StructType, Type
+from grafting.types import BOOL, I64, U64, ArrayType, BoolType, EnumType, IntType, Scalar, StructType, Type, widens
 
 LEAST, GREATEST = I64.minimum, U64.maximum  # what a bare number may be, between any two operations
 
@@ -93,6 +93,8 @@ def evaluate(names: Names, expr: syntax.Expr, target: Scalar | None = None) -> C
         return constant
     if constant.type is None:
         return fit(names, constant.value, target, expr.span)
+    if widens(constant.type, target):
+        return Constant(constant.value, target)
     if constant.type != target:
         names.report.error(
             "G0204",
@@ -245,8 +247,8 @@ def _binary(names: Names, expr: syntax.Binary, hint: Scalar | None) -> Constant 
     if expr.op in LOGICAL and left.type == BOOL == right.type:
         both = left.value & right.value if expr.op == "&&" else left.value | right.value
         return Constant(both, BOOL)
-    type_ = left.type if right.type is None or expr.op in ("<<", ">>") else right.type
-    if left.type is not None and left.type != type_:
+    type_ = _common(expr.op, left.type, right.type)
+    if type_ is None and left.type is not None:
         names.report.error("G0204", f"`{left.type}` and `{right.type}` do not mix", expr.span)
         return None
     if expr.op in COMPARISONS:
@@ -258,6 +260,15 @@ def _binary(names: Names, expr: syntax.Binary, hint: Scalar | None) -> Constant 
     if value is None:
         return None
     return _bounded(names, value, expr.span) if type_ is None else fit(names, value, type_, expr.span)
+
+
+def _common(op: str, left: Scalar | None, right: Scalar | None) -> Scalar | None:
+    """Return the type of both operands: the wider one, or that of the one that has a type; None if there is none."""
+    if right is None or left == right or op in ("<<", ">>"):
+        return left
+    if left is None or widens(left, right):
+        return right
+    return left if widens(right, left) else None
 
 
 def _exact(names: Names, expr: syntax.Binary, a: int, b: int, type_: IntType | None) -> int | None:

@@ -41,7 +41,7 @@ class Expansion:
         self._known: dict[typed.Function, Extent] = {}
 
     def function(self, function: typed.Function) -> bool:
-        """Measure a function, all of whose callees have been measured; False if it or one that it calls is too large."""
+        """Measure a function whose callees have been measured; False if it or one that it calls is too large."""
         if not self._known_callees(function.body):
             return False
         extent = self._measure(function.body)

@@ -1,9 +1,9 @@
 """LLVM in a process of its own, for whoever must outlive it: services, language servers, fuzzers.
 
 LLVM ends the process that it runs in when its back end meets what it cannot do (see `grafting.llvm`). Here that ends a
-worker, which becomes an `InternalError` in the caller and is replaced at the next request; so does one that takes longer
-than `limits.COMPILE_SECONDS`. A worker serves one request at a time and any number of them, since starting one costs
-twenty times what a compilation does.
+worker, which becomes an `InternalError` in the caller and is replaced at the next request; so does one that takes
+longer than `limits.COMPILE_SECONDS`. A worker serves one request at a time and any number of them, since starting one
+costs twenty times what a compilation does.
 
     with Worker() as worker:
         data = worker.emit_object(text)

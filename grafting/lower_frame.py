@@ -5,10 +5,10 @@ declaration, so instances cannot see each other's values); LLVM turns the scalar
 addresses and never move, so they need no slot.
 
 A frame has 512 bytes, so stack memory is lent, not given. An array goes back to the pool at the end of the block that
-declares it, and the next one uses the same bytes; every declaration sets its array anew. Memory handed to helpers (keys,
-values, messages under construction) is *scratch*: taken for one call and given back, so that a handler with twenty
-lookups has one key in its frame. Two pools, since LLVM can keep an array in registers only as long as no helper has ever
-had its address.
+declares it, and the next one uses the same bytes; every declaration sets its array anew. Memory handed to helpers
+(keys, values, messages under construction) is *scratch*: taken for one call and given back, so that a handler with
+twenty lookups has one key in its frame. Two pools, since LLVM can keep an array in registers only as long as no helper
+has ever had its address.
 """
 
 from __future__ import annotations

@@ -147,4 +147,4 @@ def test_what_c_can_say_and_a_graft_cannot_be_is_refused(source: str, code: str,
 
 def test_the_committed_object_by_clang_is_verified() -> None:
     verifier = pytest.importorskip("verifier")
-    assert verifier.verify(load((DATA / "follow.o").read_bytes())).program.name == "follow"
+    assert verifier.verify(load((DATA / "follow.o").read_bytes(), "follow.o")).program.name == "follow"

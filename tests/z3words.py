@@ -194,15 +194,19 @@ def model_of(*formulas: Any) -> Any | None:
 def counterexample(claims: Iterable[tuple[list[Any], Any]]) -> Any | None:
     """Return a model in which, for some claim (premises, conclusion), these hold and that does not; None: all proved.
 
-    A claim is tried first from those premises alone that speak of nothing but the conclusion's variables: what follows
-    from fewer premises follows, and is found sooner. Only all of them make a counterexample.
+    What follows from fewer premises follows, and is found sooner: a claim is tried from those premises that speak of
+    the conclusion's variables only, then from those that speak of any of them, then from all. Only the last can make a
+    counterexample.
     """
     for premises, conclusion in claims:
         subject = variables(conclusion)
-        nearest = [premise for premise in premises if variables(premise) <= subject]
-        model = model_of(*nearest, z3.Not(conclusion))
-        if model is not None and len(nearest) < len(premises):
-            model = model_of(*premises, z3.Not(conclusion))
-        if model is not None:
+        spoken_of = [(premise, variables(premise)) for premise in premises]
+        nearest = [premise for premise, names in spoken_of if names <= subject]
+        near = [premise for premise, names in spoken_of if names & subject]
+        for chosen in (nearest, near, premises):
+            model = model_of(*chosen, z3.Not(conclusion))
+            if model is None:
+                break
+        else:
             return model
     return None

@@ -8,9 +8,11 @@ one counted in r registers.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from grafting.isa import Alu, Condition, Swap
 from verifier import scalar as scalars
-from verifier.comparisons import Comparison
+from verifier.comparisons import Comparison, Unset
 from verifier.pointers import FARTHEST
 from verifier.scalar import Scalar
 from verifier.state import State, reaching, refined, shifted
@@ -22,18 +24,21 @@ _U32 = (1 << 32) - 1
 
 def compute(terms: Terms, op: Alu, is64: bool, a: Number, b: Number) -> Number:
     """Return `a op b`, in 64 bits, or in 32 and zero-extended."""
+    if op is Alu.MOV and is64:
+        return b
     result = scalars.alu(op, is64, a.scalar, b.scalar)
+    if a.symbol == ZERO and b.symbol == ZERO:
+        return literal(result.value)
     if op is Alu.MOV:
-        return _moved(terms, is64, b, result)
-    if result.is_constant and (a.scalar.is_constant and b.scalar.is_constant):
-        return literal(result.constant_value)
+        return _moved(terms, b, result)
     if not is64:
         return _narrow(terms, op, a, b, result)
     return _named(terms, op, True, a, b, result)
 
 
-def _moved(terms: Terms, is64: bool, b: Number, result: Scalar) -> Number:
-    if is64 or b.scalar.umax <= _U32:
+def _moved(terms: Terms, b: Number, result: Scalar) -> Number:
+    """Name the low half of a number."""
+    if b.scalar.umax <= _U32:
         return b
     if result.is_constant:
         return literal(result.constant_value)
@@ -122,8 +127,11 @@ def swapped(terms: Terms, kind: Swap, bits: int, a: Number) -> Number:
 
 def assumed(state: State, comparison: Comparison, is64: bool, a: Number, b: Number) -> State | None:
     """Return the state once `a comparison b` holds; None if it cannot."""
-    if a.symbol == b.symbol and is64 and not _possible(comparison, a, b):
-        return None
+    if a.symbol == b.symbol and is64:
+        if a.symbol == ZERO:
+            return state if holds(comparison, a.scalar.value, b.scalar.value) else None
+        if not _possible(comparison, a, b):
+            return None
     found = scalars.assume(comparison, is64, a.scalar, b.scalar)
     if found is None:
         return None
@@ -133,7 +141,22 @@ def assumed(state: State, comparison: Comparison, is64: bool, a: Number, b: Numb
             if state_or_none is None:
                 return None
             state = state_or_none
-    return _within_body(state, comparison, is64, a, b)
+    return _within_body(state, comparison, is64, a._replace(scalar=found[0]), b._replace(scalar=found[1]))
+
+
+_HOLDS: dict[Comparison, Callable[[int, int], bool]] = {
+    Condition.EQ: lambda x, y: x == y, Condition.NE: lambda x, y: x != y,
+    Condition.LT: lambda x, y: x < y, Condition.LE: lambda x, y: x <= y,
+    Condition.GT: lambda x, y: x > y, Condition.GE: lambda x, y: x >= y,
+    Condition.SLT: lambda x, y: wrap(x) < wrap(y), Condition.SLE: lambda x, y: wrap(x) <= wrap(y),
+    Condition.SGT: lambda x, y: wrap(x) > wrap(y), Condition.SGE: lambda x, y: wrap(x) >= wrap(y),
+    Condition.SET: lambda x, y: x & y != 0, Unset.UNSET: lambda x, y: x & y == 0,
+}  # fmt: skip
+
+
+def holds(comparison: Comparison, x: int, y: int) -> bool:
+    """Return whether a comparison of two words holds."""
+    return _HOLDS[comparison](x, y)
 
 
 def _possible(comparison: Comparison, a: Number, b: Number) -> bool:
@@ -173,8 +196,3 @@ def _reach(state: State, less: Number, greater: Number, gap: int) -> State:
     if not exact or abs(less.delta) > FARTHEST or abs(greater.delta) > FARTHEST:
         return state
     return reaching(state, less.symbol, less.delta + gap - greater.delta)
-
-
-def evident(comparison: Comparison, is64: bool, a: Scalar, b: Scalar) -> bool:
-    """Return whether a comparison holds for all words of both."""
-    return scalars.assume(scalars.negate(comparison), is64, a, b) is None

@@ -34,7 +34,7 @@ from verifier.obligations import (
 from verifier.pointers import FARTHEST, Kind, Region, same_base
 from verifier.scalar import Scalar, constant, describe
 from verifier.state import State, shifted
-from verifier.terms import Terms
+from verifier.terms import LENGTH, Terms
 from verifier.values import Handle, Number, Pointer, Unusable, Value, literal
 
 
@@ -265,7 +265,7 @@ def _body_range(
             return None
         delta = base.delta + offset
         if abs(delta) < FARTHEST:
-            proven = dict(state.reach).get(base.symbol)
+            proven = 0 if base.symbol == LENGTH else dict(state.reach).get(base.symbol)
             if proven is not None and delta + size.umax <= proven:
                 return None
     count = describe(size)

@@ -4,10 +4,11 @@ A *tally* is a tuple of counts (layout in `Layout`). Along a path tallies add up
 greater of each count goes on: max-plus arithmetic, each count on its own, which is how `CostVector` defines a bound.
 A loop left after its head was reached k more times costs at most
 
-    tally on entry  +  k x (greatest tally of one iteration)  +  tally of the way out
+    tally on entry  +  the k dearest turns  +  tally of the way out
 
-with k bounded by the loop's ranking *as seen at that exit* (`ranking.Ranking.rounds_at`), so that a `break` is not
-charged for iterations that cannot precede it. For a loop whose iterations cost the same the bound is exact.
+no turn being taken more often than its own limit (`ranking.Ranking.limits`), and with k bounded by the loop's ranking
+*as seen at that exit* (`ranking.Ranking.rounds_at`), so that a `break` is not charged for rounds that cannot precede
+it. For a loop whose rounds cost the same the bound is exact.
 
 The stack is counted apart, as it does not add up along a path: the deepest byte that each function touches, summed over
 the chain of calls.
@@ -15,7 +16,7 @@ the chain of calls.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import add as _add
 
@@ -91,9 +92,19 @@ def maximum(a: Tally, b: Tally) -> Tally:
     return a if a == b else tuple(map(max, a, b))
 
 
-def repeated(a: Tally, times: int) -> Tally:
-    """Return the tally of a number of repetitions."""
-    return tuple(count * times for count in a)
+def rounds(turns: Sequence[tuple[Tally, int]], times: int, zero: Tally) -> Tally:
+    """Return the greatest tally of `times` rounds, each one of these turns, none taken more often than its limit."""
+    if len(turns) == 1:
+        return tuple(count * min(times, turns[0][1]) for count in turns[0][0])
+    return tuple(_greatest_sum([(tally[i], limit) for tally, limit in turns], times) for i in range(len(zero)))
+
+
+def _greatest_sum(counts: list[tuple[int, int]], times: int) -> int:
+    total = 0
+    for count, limit in sorted(counts, reverse=True):
+        taken = min(limit, times)
+        total, times = total + taken * count, times - taken
+    return total
 
 
 def sending(tally: Tally, state: State, helper: Helper) -> Tally:

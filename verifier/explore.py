@@ -27,13 +27,16 @@ from grafting.isa import Branch, CallHelper, CallLocal, Exit, Goto, Operation
 from verifier import cost, transfer
 from verifier.check import Refusal, Rules, unmet
 from verifier.cost import Layout, Tally
-from verifier.flow import Block, Component, Element, Function
-from verifier.lattice import Join, includes
+from verifier.flow import Block, Component, Element, Function, deciding
+from verifier.lattice import includes, joined
 from verifier.obligations import Obligation
-from verifier.state import State
+from verifier.scalar import UNKNOWN
+from verifier.state import Frame, State
 
 STATES = 2
 """Nodes kept apart at one block before joining: more cost time, and where a join loses too much the plan spares it."""
+
+_NOTES = 4 * STATES  # kept of one block in the findings; then one state that includes them takes their place
 
 RETURN = -1
 """The pending key of nodes that have left the function."""
@@ -243,15 +246,14 @@ class Explorer:
 
     def _note(self, function: Function, block: Block, state: State) -> None:
         known = self.found.states.setdefault((function.entry, block.start), [])
-        known.append(state._replace(ghosts=(), facts=frozenset()))
-        if len(known) > 4 * STATES:
-            joined = known[0]
-            for other in known[1:]:
-                joined = Join(self.rules.terms).states(joined, other)
-            known[:] = [joined]
+        state = state._replace(ghosts=(), facts=frozenset())
+        if len(known) < _NOTES:
+            known.append(state)
+        elif not includes(self.rules.terms, known[-1], state):
+            known[:] = [joined(self.rules.terms, [*known, state], ())] * _NOTES
 
     def _records(self, taken: int, through: int) -> tuple[bool, bool]:
-        """Return on which ways of a branch its comparison is recorded: where it stays in a loop that the other leaves."""
+        """Return on which ways of a branch its comparison is recorded: those that stay in a loop the other leaves."""
         loop = self._recording[-1]
         if loop is None or (taken in loop.blocks) == (through in loop.blocks):
             return False, False
@@ -289,10 +291,9 @@ class Explorer:
 
     def _joined(self, nodes: list[Node], place: Imprecision) -> Node:
         first = nodes[0]
-        state, tally = first.state, first.cost
-        blame = [*first.blame]
+        state = joined(self.rules.terms, [node.state for node in nodes])
+        tally, blame = first.cost, [*first.blame]
         for other in nodes[1:]:
-            state = Join(self.rules.terms).states(state, other.state)
             tally = cost.maximum(tally, other.cost)
             blame += [item for item in other.blame if item not in blame]
         return Node(state, tally, first.block, first.parent, (*blame, place), first.taken)
@@ -334,11 +335,12 @@ class Explorer:
         """Follow a loop round by round until no node goes around any more.
 
         A node at the head that is included in one it came from, anchored at rounds 1, 2, 4, 8, ... (Brent, BIT 1980),
-        has made no progress: the loop may never end.
+        by all that decides whether the loop is left, has made no progress: the loop may never end.
         """
         head = function.blocks[component.head]
         anchors: list[Node] = []
         rounds, next_anchor = 0, 1
+        decisive = deciding(self.operations, function, component)
         self._recording.append(None)
         self.meter.following.append(component.head)
         while entries:
@@ -350,7 +352,8 @@ class Explorer:
                 self._demand_progress(node, anchors)
             rounds += 1
             if rounds == next_anchor:
-                anchors, next_anchor = backs, 2 * next_anchor
+                next_anchor *= 2
+                anchors = [Node(_decisive(b.state, *decisive), b.cost, b.block, b) for b in backs]
             entries = {component.head: backs} if backs else {}
         self._recording.pop()
         self.meter.following.pop()
@@ -360,7 +363,8 @@ class Explorer:
 
     def _demand_progress(self, node: Node, anchors: list[Node]) -> None:
         for anchor in anchors:
-            if includes(self.rules.terms, anchor.state, node.state) and descends(node, anchor):
+            assert anchor.parent is not None
+            if includes(self.rules.terms, anchor.state, node.state) and descends(node, anchor.parent):
                 raise Stuck(node, node.block, Refusal(
                     "G0621", "this loop may never end",
                     ("after one or more rounds everything that the verifier knows is as it was before",),
@@ -394,10 +398,22 @@ def descends(node: Node, ancestor: Node) -> bool:
     return current is ancestor
 
 
+def _decisive(state: State, registers: int, memory: bool) -> State:
+    """Return the state with nothing but these registers and, if asked for, the stack."""
+    kept = tuple(value if registers >> number & 1 else None for number, value in enumerate(state.registers))
+    frames = state.frames if memory else tuple(Frame({}, (None,) * len(frame.saved)) for frame in state.frames)
+    return State(kept, frames, UNKNOWN, ghosts=tuple(ghost._replace(scalar=UNKNOWN) for ghost in state.ghosts))
+
+
 def without_dead(state: State, block: Block) -> State:
     """Return the state without the registers that nothing will read."""
     registers = state.registers
-    if all(value is None or block.live >> number & 1 for number, value in enumerate(registers[:10])):
+    for number in block.dead:
+        if registers[number] is not None:
+            break
+    else:
         return state
-    kept = tuple(value if block.live >> number & 1 else None for number, value in enumerate(registers[:10]))
-    return state._replace(registers=(*kept, registers[10]))
+    kept = [*registers]
+    for number in block.dead:
+        kept[number] = None
+    return state._replace(registers=tuple(kept))

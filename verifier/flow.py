@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from grafting.isa import (
+    FRAME_POINTER,
     Alu,
     AluOp,
     Atomic,
@@ -44,13 +45,13 @@ Graph = Mapping[int, tuple[int, ...]]
 class Block:
     """Instructions that run one after the other: `pcs`, the last of which decides which of `successors` is next.
 
-    `live`: a bit for each register that may be read before it is written, from the start of the block on.
+    `dead`: the registers that nothing reads, from the start of the block on, before writing them.
     """
 
     start: int
     pcs: tuple[int, ...]
     successors: tuple[int, ...]
-    live: int = 0
+    dead: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +164,7 @@ def _bit(source: Reg | Imm) -> int:
 
 
 def _with_liveness(operations: Mapping[int, Operation], blocks: dict[int, Block]) -> dict[int, Block]:
-    """Return the blocks with `live` set: the least solution of the usual backward equations."""
+    """Return the blocks with `dead` set: the complement of the least solution of the usual backward equations."""
     gen, kept = {}, {}
     for start, block in blocks.items():
         live, through = 0, (1 << 11) - 1
@@ -184,7 +185,36 @@ def _with_liveness(operations: Mapping[int, Operation], blocks: dict[int, Block]
             if live != live_in[start]:
                 live_in[start] = live
                 todo.append(start)
-    return {s: Block(s, b.pcs, b.successors, live_in[s]) for s, b in blocks.items()}
+    return {s: Block(s, b.pcs, b.successors, _dead(live_in[s])) for s, b in blocks.items()}
+
+
+def _dead(live: int) -> tuple[int, ...]:
+    return tuple(number for number in range(FRAME_POINTER) if not live >> number & 1)
+
+
+def deciding(operations: Mapping[int, Operation], function: Function, component: Component) -> tuple[int, bool]:
+    """Return what may decide whether a loop is left: registers, a bit each, and whether it is memory, too.
+
+    The least set that has the operands of all branches out of the loop, and the sources of whatever is written to a
+    register in it.
+    """
+    blocks = [function.blocks[block] for block in component.blocks]
+    inside = [operations[pc] for block in blocks for pc in block.pcs]
+    found, memory = 0, False
+    for block in blocks:
+        if any(target not in component.blocks for target in block.successors):
+            found |= uses_and_definition(operations[block.pcs[-1]])[0]
+    before = (-1, False)
+    while before != (found, memory):
+        before = (found, memory)
+        for op in inside:
+            uses, written = uses_and_definition(op)
+            if isinstance(op, Atomic) and op.fetch:
+                written = 1 if op.op is AtomicOp.CMPXCHG else 1 << op.src
+            if written & found or (memory and isinstance(op, Store | Atomic)):
+                found |= uses
+                memory = memory or isinstance(op, Load | Atomic | CallHelper | CallLocal)
+    return found, memory
 
 
 # --- components ------------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import chain, pairwise
+from itertools import pairwise
 
 from verifier import pointers, stack
 from verifier import scalar as scalars
@@ -40,7 +40,8 @@ class _Images:
     def agree(self, a: Number | Pointer, b: Number | Pointer) -> bool:
         if a.symbol == ZERO:
             return True  # a constant: its scalar says all
-        image = (b.symbol, wrap(b.delta - a.delta))
+        distance = b.delta - a.delta
+        image = (b.symbol, wrap(distance) if distance else 0)
         return self.of.setdefault(a.symbol, image) == image
 
     def origins_agree(self, a: Region, b: Region) -> bool:
@@ -62,17 +63,19 @@ def includes(terms: Terms, a: State, b: State) -> bool:
     if not a.facts <= b.facts or len(a.frames) != len(b.frames) or not scalars.includes(a.length, b.length):
         return False
     images = _Images(terms)
-    pairs = chain(zip(a.registers, b.registers, strict=True), zip(a.ghosts, b.ghosts, strict=True))
-    if not all(_value_includes(images, x, y) for x, y in pairs):
+    if not _all_include(images, a.registers, b.registers) or not _all_include(images, a.ghosts, b.ghosts):
         return False
     for f, g in zip(a.frames, b.frames, strict=True):
-        if not all(_value_includes(images, x, y) for x, y in zip(f.saved, g.saved, strict=True)):
+        if len(f.stack) > len(g.stack) or not _all_include(images, f.saved, g.saved):
             return False
-        if f.stack is not g.stack and len(f.stack) > len(g.stack):
-            return False
-        if not all(_content_includes(images, content, g.stack.get(slot)) for slot, content in f.stack.items()):
-            return False
+        for slot, content in f.stack.items():
+            if not _content_includes(images, content, g.stack.get(slot)):
+                return False
     return _names_hold(images, a, b)
+
+
+def _all_include(images: _Images, a: Sequence[Value], b: Sequence[Value]) -> bool:
+    return all(x is None or _value_includes(images, x, y) for x, y in zip(a, b, strict=True))
 
 
 def _names_hold(images: _Images, a: State, b: State) -> bool:
@@ -130,7 +133,7 @@ def _content_includes(images: _Images, a: Content, b: Content) -> bool:
 class Join:
     """One join of two states. `names` keeps the symbols made up: (symbol of a, of b, distance) -> (new one, base).
 
-    `thresholds` make it a widening of a by b; an empty sequence gives growing bounds up at once.
+    `thresholds` make it a widening of a by b: growing bounds move to the next of them, past all of them to no bound.
     """
 
     def __init__(self, terms: Terms, thresholds: Sequence[int] | None = None) -> None:
@@ -157,8 +160,7 @@ class Join:
             return scalars.join(a, b)
         if scalars.includes(a, b):
             return a
-        widened = scalars.widen(a, b, self._thresholds)
-        return widened if self._thresholds else _given_up(a, widened)
+        return _given_up(a, scalars.widen(a, b, self._thresholds), self._thresholds)
 
     def _name(self, a: Number | Pointer, b: Number | Pointer) -> tuple[int, int]:
         if (a.symbol, a.delta) == (b.symbol, b.delta):
@@ -242,13 +244,25 @@ class Join:
         return tuple(common.items())[-REACHES:]
 
 
+def joined(terms: Terms, states: Sequence[State], thresholds: Sequence[int] | None = None) -> State:
+    """Return a state around all of these, one after the other; with `thresholds`, the widening of the first by them."""
+    found = states[0]
+    for state in states[1:]:
+        found = Join(terms, thresholds).states(found, state)  # a new one each time: names are of one pair of states
+    return found
+
+
 _BOUNDS = ("umin", "umax", "smin", "smax", "u32min", "u32max", "s32min", "s32max")
 
 
-def _given_up(old: Scalar, widened: Scalar) -> Scalar:
-    """Return a widened scalar with every bound that grew given up."""
-    gone = {name: getattr(scalars.UNKNOWN, name) for name in _BOUNDS if getattr(old, name) != getattr(widened, name)}
-    return replace(widened, **gone)
+def _given_up(old: Scalar, widened: Scalar, thresholds: Sequence[int]) -> Scalar:
+    """Return a widened scalar with every bound that grew past the thresholds given up."""
+    gone = {
+        name: getattr(scalars.UNKNOWN, name)
+        for name in _BOUNDS
+        if getattr(old, name) != getattr(widened, name) not in thresholds
+    }
+    return replace(widened, **gone) if gone else widened
 
 
 def _is_null(value: Value) -> bool:

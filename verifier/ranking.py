@@ -82,11 +82,15 @@ class Loop:
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """`rounds`: how often at most the head is reached again. `bounds`: for each counter its words there, or None."""
+    """`rounds`: how often at most the head is reached again. `bounds`: for each counter its words there, or None.
+
+    `limits`: how often at most each turn is taken.
+    """
 
     loop: Loop
     rounds: int
     bounds: tuple[Scalar | None, ...]
+    limits: tuple[int, ...] = ()
 
     def rounds_at(self, before: Sequence[Scalar]) -> int:
         """Return how many rounds at most precede a point where the counters, as they were at the head, are these."""
@@ -108,13 +112,17 @@ class Ranking:
 
 def rank(loop: Loop) -> Ranking | None:
     """Return the ranking of a loop with the fewest rounds that is found, None if none is."""
-    if not loop.turns or len(loop.turns) > TURNS:
+    if not loop.turns:
+        return Ranking(loop, 0, (None,) * len(loop.counters))
+    if len(loop.turns) > TURNS:
         return None
     found = [rounds for shape in _SHAPES if (rounds := shape(loop)) is not None]
     if not found:
         return None
     rounds = min(found)
-    return Ranking(loop, rounds, tuple(_bound(loop, index, rounds) for index in range(len(loop.counters))))
+    bounds = tuple(_bound(loop, index, rounds) for index in range(len(loop.counters)))
+    limits = tuple(min(rounds, _limit(loop, turn, rounds)) for turn in loop.turns)
+    return Ranking(loop, rounds, bounds, limits)
 
 
 def _bound(loop: Loop, index: int, rounds: int) -> Scalar | None:
@@ -149,23 +157,16 @@ def _nested(loop: Loop, turns: Sequence[Turn], starts: Sequence[Scalar], unused:
         return None
     anywhere = tuple(counter.at_head for counter in loop.counters)
     for index in unused:
-        steps = [loop.step(turn, index) for turn in turns]
-        for direction in (1, -1):
-            if any(s is None or s * direction < 0 for s in steps):
-                continue
-            strict = [turn for turn, s in zip(turns, steps, strict=True) if s]
-            if not strict:
-                continue
-            rounds = _climb(loop, strict, index, starts[index], direction)
-            if rounds is None:
-                continue
-            left = [turn for turn, s in zip(turns, steps, strict=True) if not s]
-            if left:
-                inner = _nested(loop, left, anywhere, unused - {index})
-                if inner is None:
-                    continue
-                rounds = rounds + (rounds + 1) * inner
-            best = rounds if best is None else min(best, rounds)
+        direction = _direction(loop, turns, index)
+        if not direction:
+            continue
+        moving = [turn for turn in turns if loop.step(turn, index)]
+        rounds = _climb(loop, moving, index, starts[index], direction)
+        still = [turn for turn in turns if not loop.step(turn, index)]
+        inner = _nested(loop, still, anywhere, unused - {index}) if still else 0
+        if rounds is not None and inner is not None:
+            total = rounds + (rounds + 1) * inner
+            best = total if best is None else min(best, total)
     return best
 
 
@@ -188,6 +189,39 @@ def _climb(loop: Loop, turns: Sequence[Turn], index: int, start: Scalar, directi
         return None
     distance = min(found)
     return distance // min(sizes) + 1 if distance >= 0 else 0
+
+
+def _limit(loop: Loop, turn: Turn, rounds: int) -> int:
+    """Return how often one turn can be taken: by a counter that never goes back, or that others set back."""
+    best = rounds
+    for outer in range(len(loop.counters)):
+        direction = _direction(loop, loop.turns, outer)
+        if not direction:
+            continue
+        start = loop.counters[outer].start.scalar
+        moving = [other for other in loop.turns if loop.step(other, outer)]
+        if turn in moving:
+            own = _climb(loop, [turn], outer, start, direction)
+            best = best if own is None else min(best, own)
+            continue
+        settings = _climb(loop, moving, outer, start, direction)
+        still = [other for other in loop.turns if other not in moving]
+        for inner in range(len(loop.counters)):
+            way = _direction(loop, still, inner)
+            if settings is not None and way and loop.step(turn, inner):
+                own = _climb(loop, [turn], inner, loop.counters[inner].at_head, way)
+                best = best if own is None else min(best, (settings + 1) * own)
+    return best
+
+
+def _direction(loop: Loop, turns: Sequence[Turn], index: int) -> int:
+    """Return 1 if these turns only move a counter up, -1 if only down, some of them at least; else 0."""
+    steps = [loop.step(turn, index) for turn in turns]
+    if any(steps):
+        for direction in (1, -1):
+            if all(s is not None and s * direction >= 0 for s in steps):
+                return direction
+    return 0
 
 
 # --- to a point ------------------------------------------------------------------------------------------------------
@@ -372,6 +406,9 @@ def _clearing_of(loop: Loop, index: int) -> int | None:
 
 
 def _pairs(loop: Loop, shape: Callable[[Loop, int, int], int | None]) -> int | None:
+    """Return the least bound that a shape of two counters gives; each needs a comparison on every turn."""
+    if not all(turn.facts for turn in loop.turns):
+        return None
     return _least(shape(loop, low, high) for low, high in permutations(range(len(loop.counters)), 2))
 
 

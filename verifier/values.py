@@ -6,6 +6,7 @@ Values are immutable tuples, so that unchanged ones are shared between states an
 from __future__ import annotations
 
 from enum import Enum
+from functools import lru_cache
 from typing import NamedTuple
 
 from verifier.pointers import Region
@@ -47,6 +48,7 @@ Value = Number | Pointer | Handle | Unusable | None
 """None: not initialised."""
 
 
+@lru_cache(maxsize=1 << 14)
 def literal(word: int) -> Number:
     """Return the number that is one word."""
     return Number(constant(word), ZERO, wrap(word))
