@@ -1,8 +1,8 @@
 """Bytecode as people read it: LLVM's assembly with the source lines between, map and helper names beside.
 
-    ; btree_lookup.graft:33:20     let key  = wanted[msg.tag]  else { return deliver }
-        5: r1 = map 0 ll                      ; wanted
-        7: call 1                             ; map_lookup_elem
+; btree_lookup.graft:33:20     let key  = wanted[msg.tag]  else { return deliver }
+    5: r1 = map 0 ll                      ; wanted
+    7: call 1                             ; map_lookup_elem
 """
 
 from __future__ import annotations

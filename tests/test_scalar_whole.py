@@ -59,9 +59,7 @@ class Contracts:
     def fresh_view(self, width: int) -> View:
         return any_view(next(self.names), width)
 
-    def views(
-        self, module: Any, name: str, *concretes: Any, result_half: bool = False, inward: bool = False
-    ) -> None:
+    def views(self, module: Any, name: str, *concretes: Any, result_half: bool = False, inward: bool = False) -> None:
         """Replace a function from views (of the whole, and of the half) to a view of one of the two widths.
 
         With `inward` it also promises to move the unsigned bounds only inwards.
@@ -243,9 +241,7 @@ def test_an_update_loses_no_word(contracts: Contracts) -> None:
     contracts.reconcile(X)
     w, before, a, low = contracts.w, any_scalar("before", W), any_view("a", W), any_view("low", W // 2)
     premises = [*in_scalar(w, before, X), *in_view(w, a, X), *in_view(w.half, low, low_bits(X, W // 2))]
-    assert contracts.proves(
-        premises, lambda: scalar.updated(w, before, a, low), lambda result: in_scalar(w, result, X)
-    )
+    assert contracts.proves(premises, lambda: scalar.updated(w, before, a, low), lambda result: in_scalar(w, result, X))
 
 
 def test_meet_keeps_every_common_word(contracts: Contracts) -> None:

@@ -59,7 +59,8 @@ def test_a_view_of_a_part_is_as_valid_as_the_whole() -> None:
 def test_views_of_the_body_and_of_state_stay_valid() -> None:
     assert (
         codes(
-            "let n = msg.reply else { return deliver }\nlet p = row.parts[1]\ndelete rows[1]\nhops = n.count\nhops = p.a"
+            "let n = msg.reply else { return deliver }\nlet p = row.parts[1]\n"
+            "delete rows[1]\nhops = n.count\nhops = p.a"
         )
         == []
     )
