@@ -408,6 +408,10 @@ def compare(
     from kernel_model import compare as comparing
     from kernel_model import workload as workloads
 
+    if plot:
+        from kernel_model import plot as plotting
+
+        plotting.require(plot)
     verified = verifier.verify(load(file))
     with tempfile.TemporaryDirectory() as scratch:
         plan = comparing.Plan(
@@ -419,8 +423,6 @@ def compare(
         with progress(plan.runs) as advance:
             comparison = comparing.compare(verified, plan, advance)
     if plot:
-        from kernel_model import plot as plotting
-
         plotting.draw(comparison, plot)
         click.echo(f"{plot}: written", err=True)
     match output_format:

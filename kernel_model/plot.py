@@ -26,26 +26,32 @@ _STYLES: Final[dict[str, dict[str, Any]]] = {
 _OTHER: Final[dict[str, Any]] = {"color": "#cc79a7", "marker": "v"}
 
 
-def draw(comparison: Comparison, path: Path) -> None:
-    """Draw the comparison into `path`, whose ending chooses the format (svg, png, pdf).
+def require(path: Path) -> None:
+    """Make sure that a picture can be drawn into `path`, before the work that it will show.
 
-    Raises GraftError G0850 if matplotlib is not installed, G0851 for an ending that it cannot write; OSError if the
-    file cannot be written.
+    Raises GraftError G0850 if matplotlib is not installed, G0851 for an ending that it cannot write.
     """
     try:
-        import matplotlib as mpl
         from matplotlib.figure import Figure
     except ModuleNotFoundError as error:
         raise fail("G0850", "plots need matplotlib", helps=("pip install 'grafting[plot]'",)) from error
+    known = Figure().canvas.get_supported_filetypes()
+    if path.suffix.removeprefix(".") not in known:
+        raise fail("G0851", f"no picture can be written as `{path.name}`", helps=(f"use one of {', '.join(known)}",))
+
+
+def draw(comparison: Comparison, path: Path) -> None:
+    """Draw the comparison into `path`, whose ending chooses the format (svg, png, pdf).
+
+    Raises as `require` does; OSError if the file cannot be written.
+    """
+    require(path)
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
     tables = list(comparison.tables())
     with mpl.rc_context({"svg.hashsalt": "grafting", "font.size": 9, "axes.titlesize": 9}):
         figure = Figure(figsize=(max(3.3 * len(tables), 5), 5.6), layout="constrained")
-        known = figure.canvas.get_supported_filetypes()
-        ending = path.suffix.removeprefix(".")
-        if ending not in known:
-            raise fail(
-                "G0851", f"no picture can be written as `{path.name}`", helps=(f"use one of {', '.join(known)}",)
-            )
         axes = figure.subplots(2, len(tables), squeeze=False, sharex=True)
         for column, (profile, topology, groups) in enumerate(tables):
             _latency(axes[0][column], comparison.mechanisms, groups)
@@ -56,7 +62,7 @@ def draw(comparison: Comparison, path: Path) -> None:
         axes[1][0].set_ylabel(f"speed-up over `{BASELINE}`")
         handles, labels = axes[0][0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False)
-        figure.savefig(path, metadata={"Date": None} if ending == "svg" else None)
+        figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
 
 
 def _title(profile: str, topology: Topology) -> str:
