@@ -57,7 +57,7 @@ def send(cx: Context, stmt: syntax.Send, otherwise: typed.Block | None) -> typed
                 infer(cx, operand)
     tag = demand(cx, stmt.tag, U64) if stmt.tag is not None else typed.MessageField("tag", U64, head)
     deadline = demand(cx, stmt.deadline, U64) if stmt.deadline is not None else None
-    grants = _grants(cx, stmt, slot)
+    grants = _grants(cx, stmt)
     promise = find_slot(cx, stmt.promise) if stmt.promise is not None else None
     if slot is None or op is None or payload is None or tag is None or grants is None or otherwise is None:
         return None
@@ -74,20 +74,12 @@ def send(cx: Context, stmt: syntax.Send, otherwise: typed.Block | None) -> typed
                       otherwise, stmt.span)  # fmt: skip
 
 
-def _grants(cx: Context, stmt: syntax.Send, slot: SlotName | None) -> tuple[int | typed.Expr, ...] | None:
+def _grants(cx: Context, stmt: syntax.Send) -> tuple[int | typed.Expr, ...] | None:
     if not stmt.grants:
         return ()
     if len(stmt.grants) > GRANTS_MAX:
         cx.report.error("G0225", f"a message carries at most {GRANTS_MAX} capabilities", stmt.grants[GRANTS_MAX].span,
                         f"there are {len(stmt.grants)}")  # fmt: skip
-        return None
-    if slot is not None and not slot.spec.grant:
-        name = slot.spec.name
-        cx.report.error(
-            "G0225", f"`{name}` may not pass capabilities on", stmt.grants[0].span, "needs the right `grant`",
-            labels=(Label(slot.span, "declared without it"),),
-            helps=(f"declare it as `cap {name}: {slot.spec.protocol.name} grant`",),
-        )  # fmt: skip
         return None
     found = [_grant(cx, expr) for expr in stmt.grants]
     sound = [grant for grant in found if grant is not None]
@@ -98,6 +90,13 @@ def _grant(cx: Context, expr: syntax.Expr) -> int | typed.Expr | None:
     match expr:
         case syntax.Name(name=name):
             slot = find_slot(cx, syntax.Ident(name, span=expr.span))
+            if slot is not None and not slot.spec.grant:
+                cx.report.error(
+                    "G0225", f"`{name}` may not be given away", expr.span, "needs the right `grant`",
+                    labels=(Label(slot.span, "declared without it"),),
+                    helps=(f"declare it as `cap {name}: {slot.spec.protocol.name} grant`",),
+                )  # fmt: skip
+                return None
             return slot.number if slot is not None else None
         case syntax.Index(base=syntax.Member() as base, index=index):
             found = reference(cx, base)

@@ -151,6 +151,16 @@ def test_a_counted_zeroing_loop_stays_a_loop() -> None:
     assert after_timer(program, 3) == 0
 
 
+def test_a_loop_on_which_value_numbering_does_not_end_compiles(worker: Worker) -> None:
+    text = """graft g state n: u64
+    on timer(id) {
+        let mut a = n as i16
+        while id > 3 limit 12 { a |= -(a + 0) & a }
+        n = a as u64
+    }"""
+    assert after_timer(compile_in_worker(Source("g", text), worker), 4, n=6) == 6
+
+
 def test_every_helper_has_at_most_five_operands() -> None:
     assert max(len(helper.args) for helper in hooks.HELPERS.values()) == 5
 
