@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import grafting
+import verifier
 from grafting.diagnostics import GraftError, Source
 from grafting.lexer import HARD_WORDS, scan
 from jit import testing
@@ -63,6 +64,11 @@ def codes(example: Example) -> list[str]:
     except GraftError as error:
         return [diagnostic.code for diagnostic in error.diagnostics]
     return []
+
+
+@pytest.mark.parametrize("example", [e for e in EXAMPLES if e.code is None], ids=str)
+def test_the_verifier_accepts_an_example(example: Example) -> None:
+    assert verifier.verify(grafting.compile_graft(example.text, filename=str(example))).bounds.instructions > 0
 
 
 @pytest.mark.parametrize("example", [e for e in EXAMPLES if e.code is None and '\ntest "' in e.text], ids=str)
