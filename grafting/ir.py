@@ -118,6 +118,10 @@ class Function:
         """Append an instruction whose result is a ptr."""
         return Pointer(self._result(text))
 
+    def opaque(self, value: Number) -> Number:
+        """Return `value` in a register of which LLVM knows nothing, not even what it was computed from."""
+        return self.number(f'call i64 asm "", "=r,0"(i64 {value})')
+
     def effect(self, text: str) -> None:
         """Append an instruction without a result."""
         self._emit(text)

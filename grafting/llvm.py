@@ -1,10 +1,11 @@
 """LLVM as a service: IR text in, eBPF object out.
 
 **Passes.** `sroa, simplify_cfg, sccp, simplify_cfg, dead_code_elimination` and no others. The bytecode has to be
-verified, so what counts beside its size is that every check still stands beside the access that it guards. Loop passes
-rewrite `i < n` into `i != n` and indices into byte offsets; instruction combining folds two comparisons into one on a new
-value. On a search in a B-tree node a short list gives 29 instructions and 15,341 steps of Linux's verifier, O2 gives 35
-and 254,771. `new_gvn` would save one instruction in three hundred, and does not end on some loops of one line.
+verified, so what counts beside its size is that every check still stands beside the access that it guards. Loop
+passes rewrite `i < n` into `i != n` and indices into byte offsets; instruction combining folds two comparisons into
+one on a new value. On a search in a B-tree node a short list gives 29 instructions and 15,341 steps of Linux's
+verifier, O2 gives 35 and 254,771. `new_gvn` would save one instruction in three hundred, and does not end on some
+loops of one line.
 
 **Death.** LLVM's BPF back end reports what it cannot do by ending the process with status 1: no exception, no
 `finally`; and a failed assertion, anywhere in LLVM, aborts it. What triggers the former is kept out by construction,

@@ -1,0 +1,14 @@
+"""Tests that compile with numba run in one process, so that the code is compiled once (`pytest --dist loadgroup`)."""
+
+from __future__ import annotations
+
+import pytest
+
+COMPILING = ("numba", "test_tiers", "test_kernel_tiers", "test_conformance", "test_maps", "graft compare")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put them into one group."""
+    for item in items:
+        if any(word in item.nodeid for word in COMPILING):
+            item.add_marker(pytest.mark.xdist_group("numba"))
