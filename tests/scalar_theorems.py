@@ -144,9 +144,19 @@ def in_scalar(w: Z3Words, a: Scalar, x: Any) -> list[Any]:
 
 
 def implied(premises: list[Any], conclusions: list[Any]) -> Iterator[tuple[list[Any], Any]]:
-    """One claim for each conclusion: smaller questions are answered sooner."""
+    """One claim for each conclusion, conjunctions taken apart: smaller questions are answered sooner."""
     for conclusion in conclusions:
-        yield premises, conclusion
+        for part in conjuncts(conclusion):
+            yield premises, part
+
+
+def conjuncts(formula: Any) -> list[Any]:
+    """Return formulas that together say what `formula` says."""
+    if z3.is_and(formula):
+        return [part for child in formula.children() for part in conjuncts(child)]
+    if z3.is_not(formula) and z3.is_or(formula.arg(0)):
+        return [part for child in formula.arg(0).children() for part in conjuncts(z3.Not(child))]
+    return [formula]
 
 
 def signs_of_both(x: Any, y: Any) -> list[Any]:
