@@ -11,6 +11,9 @@ Work narrower than 64 bits is done so that its result is extended again: `+ - * 
 bits, and in 64 bits with a truncation for 8 and 16; `/ % >> & | ^` of extended operands need no narrow instruction.
 Divisions are 64 bits wide even for u32, because LLVM turns a 32-bit division by a constant into a multiplication in
 which no verifier sees that `x % 31` is below 31.
+
+A truncated value is made opaque to LLVM. It else masks one copy for the comparison in `if i < 5` and another one for
+the access in `a[i]`, and no verifier sees the bound in the index; and it turns `~x < 5` into a comparison of x.
 """
 
 from __future__ import annotations
@@ -49,7 +52,7 @@ def number(f: Frame, expr: typed.Expr) -> Number:
         case typed.Invert(operand, type_):
             value = number(f, operand)
             f.ir.at(expr.span)
-            return _narrowed(f, "xor", value, constant(-1), type_)
+            return f.ir.opaque(_narrowed(f, "xor", value, constant(-1), type_))
         case typed.Arithmetic(op, left, right, type_):
             first = number(f, left)
             return arithmetic(f, op, first, right, type_, expr)
@@ -175,8 +178,10 @@ def wrap(f: Frame, value: Number, type_: IntType) -> Number:
     """Return `value` truncated to the width of `type_` and extended by its signedness."""
     if type_.bits == 64:
         return value
+    if _is_literal(value):
+        return constant(type_.wrap(int(value)))
     narrow = f.ir.narrow(f"trunc i64 {value} to i{type_.bits}")
-    return f.ir.number(f"{'sext' if type_.signed else 'zext'} i{type_.bits} {narrow} to i64")
+    return f.ir.opaque(f.ir.number(f"{'sext' if type_.signed else 'zext'} i{type_.bits} {narrow} to i64"))
 
 
 def _divide(f: Frame, op: str, left: Number, right: Number, type_: IntType) -> Number:

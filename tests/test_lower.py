@@ -61,6 +61,38 @@ def test_every_kind_of_node_of_the_typed_tree_is_among_the_cases() -> None:
     assert nodes - seen == set()
 
 
+# --- bounds ----------------------------------------------------------------------------------------------------------
+
+VALUES = ("id as {t}", "(id as {t}) + 1", "(id as {t}) * 3", "~(id as {t})", "-(id as {t})", "narrow")
+USES = """
+    let c = list[i] else {{ 7 }}
+    n += c
+    if i < 5 && i >= 0 {{ n += list[i] }}
+    if i < 3 && i >= 0 {{ n += list[i + 2] + list[4 - i] }}
+    match i {{
+        0..=4 => {{ n += list[i] }}
+        _ => {{}}
+    }}
+    for j in 0..i as u64 max 5 {{ n += list[j] }}
+    if n == 3 {{ i = (n as {t}) + 2 }}
+    if i >= 5 || i < 0 {{ return done }}
+    n += list[i]
+"""
+
+
+@pytest.mark.parametrize("type_", ["u8", "u16", "u32", "u64", "i8", "i16", "i32"])
+@pytest.mark.parametrize("value", VALUES)
+def test_the_verifier_sees_every_bound_that_the_language_proves(type_: str, value: str) -> None:
+    """The index in the access is in the register that was compared, however it was computed."""
+    uses = USES if type_.startswith("i") else USES.replace(" && i >= 0", "").replace(" || i < 0", "")
+    text = f"""graft g state list: [u64; 5] state n: u64 state narrow: {type_}
+    on timer(id) {{{{
+        let mut i = {value}
+        {uses}
+    }}}}""".format(t=type_)
+    assert verifier.verify(compile_source(Source("g", text)))
+
+
 # --- frames ----------------------------------------------------------------------------------------------------------
 
 
