@@ -54,7 +54,7 @@ def _narrow(terms: Terms, op: Alu, a: Number, b: Number, result: Scalar) -> Numb
             return _named(terms, op, True, a, literal(step.value), result)
     elif a.scalar.umax <= _U32 and b.scalar.umax <= _U32:
         exact = scalars.alu(op, True, a.scalar, b.scalar)
-        small = op in (Alu.AND, Alu.OR, Alu.XOR, Alu.RSH, Alu.DIV, Alu.MOD)
+        small = op in (Alu.AND, Alu.OR, Alu.XOR, Alu.DIV, Alu.MOD)
         if exact.umax <= _U32 and (small or _stays_small(op, a.scalar, b.scalar)):
             return _named(terms, op, True, a, b, result)
     return Number(result, terms.apply(op, False, a[1:], b[1:]), 0)
@@ -71,6 +71,8 @@ def _stays_small(op: Alu, a: Scalar, b: Scalar) -> bool:
             return a.umax * b.umax <= _U32
         case Alu.LSH:
             return b.umax < 32 and a.umax << b.umax <= _U32
+        case Alu.RSH:
+            return b.umax < 32  # the amount counts modulo 32, not 64
         case _:
             return False
 

@@ -84,8 +84,8 @@ def unmet(rules: Rules, state: State, obligation: Obligation) -> Refusal | None:
             return _argument(rules, state, obligation)
         case Sendable(helper):
             return _sendable(rules, state, helper)
-        case Result():
-            return _result(rules, state)
+        case Result(last):
+            return _result(rules, state, last=last)
         case _:
             assert_never(obligation)
 
@@ -341,7 +341,7 @@ def _comparable(state: State, need: Comparable) -> Refusal | None:
     left, right = state.registers[branch.dst], operand(state, branch.source)
     if isinstance(left, Number) and isinstance(right, Number):
         return None
-    if branch.bits == 64 and isinstance(left, Pointer):
+    if branch.bits == 64 and isinstance(left, Pointer) and branch.condition is not Condition.SET:
         if isinstance(right, Pointer) and not left.region.nullable and same_base(left.region, right.region):
             return None
         zero = isinstance(right, Number) and right.scalar.is_constant and right.scalar.constant_value == 0
@@ -579,9 +579,9 @@ def _given_away(rules: Rules, cap: Scalar) -> Refusal | None:
 # --- results ---------------------------------------------------------------------------------------------------------
 
 
-def _result(rules: Rules, state: State) -> Refusal | None:
+def _result(rules: Rules, state: State, *, last: bool) -> Refusal | None:
     value = state.registers[0]
-    if state.depth:
+    if state.depth and not last:
         frame = state.depth
         if isinstance(value, Pointer) and value.region.kind is Kind.STACK and value.region.frame == frame:
             return Refusal("G0611", "this returns an address of the function's own frame, which ends here")

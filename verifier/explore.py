@@ -36,6 +36,11 @@ from verifier.state import Frame, State
 STATES = 2
 """Nodes kept apart at one block before joining: more cost time, and where a join loses too much the plan spares it."""
 
+SPARED = 32
+"""Nodes kept apart at a block that the plan spares: each new one is compared with all that are kept."""
+
+_COMPARISONS = 4  # of two states, that take about as long as an instruction
+
 _NOTES = 4 * STATES  # kept of one block in the findings; then one state that includes them takes their place
 
 RETURN = -1
@@ -268,12 +273,15 @@ class Explorer:
         if len(nodes) == 1:
             return nodes
         place = Imprecision(False, function.entry, block.start)
-        most = len(nodes) if place in self.plan.exact else STATES
+        most = SPARED if place in self.plan.exact else STATES
         kept: list[Node] = []
+        compared = 0
         for node in nodes:
+            compared += 2 * len(kept)
             self._add(kept, node)
             if len(kept) > most:
                 kept = [self._joined(kept, place)]
+        self.meter.spend(block.start, compared // _COMPARISONS)
         return kept
 
     def _add(self, kept: list[Node], node: Node) -> None:

@@ -123,7 +123,12 @@ class Sendable:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """At the end of the handler r0 is a verdict of the hook; at the end of a function it is no address of its frame."""
+    """At the end of the handler r0 is a verdict of the hook; at the end of a function it is no address of its frame.
+
+    `last`: the handler ends here, whatever function this is.
+    """
+
+    last: bool = False
 
 
 Obligation = (
@@ -192,5 +197,5 @@ def _call(helper: Helper | None) -> tuple[Obligation, ...]:
     if helper.sends:
         arguments.append(Sendable(helper))
     if helper.result.name == "NEVER":
-        arguments += (Initialised(0), Result())
+        arguments += (Initialised(0), Result(last=True))
     return tuple(arguments)

@@ -51,10 +51,10 @@ def low_bytes(terms: Terms, number: Number, size: int, skip: int = 0) -> Number:
         number = Number(moved, terms.apply(Alu.RSH, True, number[1:], amount[1:]), 0)
     if size == SLOT or number.scalar.umax < 1 << 8 * size:
         return number
-    kept = scalars.truncate(8 * size, number.scalar)
+    mask = literal((1 << 8 * size) - 1)
+    kept = scalars.alu(Alu.AND, True, number.scalar, mask.scalar)
     if kept.is_constant:
         return literal(kept.constant_value)
-    mask = literal((1 << 8 * size) - 1)
     return Number(kept, terms.apply(Alu.AND, True, number[1:], mask[1:]), 0)
 
 
@@ -214,6 +214,11 @@ def clobber(terms: Terms, stack: Stack, low: int, high: int) -> Stack:
     for slot, first, end in _spans(max(low, -SIZE), min(high, 0) - max(low, -SIZE)):
         changed = store(terms, changed, slot * SLOT - SIZE + first, end - first, unknown(terms, _any(end - first)))
     return changed
+
+
+def severed(stack: Stack) -> Stack:
+    """Return the frame once something may have been stored anywhere: written, but of no use."""
+    return dict.fromkeys(stack, Unusable.SEVERED)
 
 
 def first_unreadable(terms: Terms, stack: Stack, low: int, high: int) -> tuple[int, Value] | None:

@@ -166,17 +166,28 @@ def _constant_data(program: Program, maps: tuple[int, ...], at: int, size: int) 
 
 
 def _store(terms: Terms, state: State, base: Value, offset: int, size: int, value: Value) -> State:
-    """Store into the stack; what other regions hold is not tracked."""
-    if not isinstance(base, Pointer) or base.region.kind is not Kind.STACK:
-        return state
-    places = stacks.offsets(shifted(base.scalar, offset), size)
-    if places is None:
+    """Store into the stack; what other regions hold is not tracked.
+
+    While an invariant is guessed, the base may be anything and the offset may lie outside. The executions for which the
+    store is safe are still described afterwards: they may have written anywhere in the frame, or in any.
+    """
+    if not isinstance(base, Pointer):
+        return _anywhere(state)
+    if base.region.kind is not Kind.STACK:
         return state
     frame = base.region.frame
+    places = stacks.offsets(shifted(base.scalar, offset), size)
+    if places is None:
+        return state.with_stack(frame, stacks.severed(state.frames[frame].stack))
     stack = state.frames[frame].stack
     if len(places) == 1:
         return state.with_stack(frame, stacks.store(terms, stack, places.start, size, value))
     return state.with_stack(frame, stacks.store_somewhere(terms, stack, places, size, value))
+
+
+def _anywhere(state: State) -> State:
+    """Return the state once something may have been stored to any place of any frame."""
+    return state._replace(frames=tuple(frame._replace(stack=stacks.severed(frame.stack)) for frame in state.frames))
 
 
 _ATOMIC_ALU = {AtomicOp.ADD: Alu.ADD, AtomicOp.OR: Alu.OR, AtomicOp.AND: Alu.AND, AtomicOp.XOR: Alu.XOR}
@@ -218,9 +229,10 @@ def _result(rules: Rules, state: State, helper: Helper) -> Value:
             return Number(_STATUS, rules.terms.fresh(), 0)
         case hooks.Result.VALUE_OR_NULL:
             handle = state.registers[1]
-            maps = handle.maps if isinstance(handle, Handle) else (0,)
+            if not isinstance(handle, Handle):
+                return Unusable.CLASH
             origin = 0 if _always_found(rules, state) else rules.terms.fresh()
-            return Pointer(pointers.value(maps, origin), constant(0), ZERO, 0)
+            return Pointer(pointers.value(handle.maps, origin), constant(0), ZERO, 0)
         case _:
             return unknown(rules.terms)
 
@@ -242,7 +254,9 @@ def _always_found(rules: Rules, state: State) -> bool:
 def _written(terms: Terms, state: State, register: int, length: int) -> State:
     """Forget what a helper may have written over. Nothing counts as initialised that may not have been reached."""
     base, size = state.registers[register], state.registers[length]
-    if not isinstance(base, Pointer) or base.region.kind is not Kind.STACK or not isinstance(size, Number):
+    if not isinstance(base, Pointer) or not isinstance(size, Number):
+        return _anywhere(state)
+    if base.region.kind is not Kind.STACK:
         return state
     stack, frame = state.frames[base.region.frame].stack, base.region.frame
     low, high = max(base.scalar.smin, -stacks.SIZE), min(base.scalar.smax + size.scalar.umax, 0)
@@ -305,6 +319,8 @@ def _way(state: State, op: Branch, comparison: scalars.Comparison, *, record: bo
             return _null_check(state, left, comparison)
         if not isinstance(right, Pointer) or not same_base(left.region, right.region) or not is64:
             return state
+        if comparison in (Condition.SET, scalars.Unset.UNSET):
+            return state  # common bits of addresses say nothing about offsets
         left, right = _from_base(left), _from_base(right)
         if max(left.scalar.umax, right.scalar.umax) > pointers.FARTHEST:
             return state  # an address might wrap; its order would say nothing about the offset
@@ -323,4 +339,6 @@ def _null_check(state: State, pointer: Pointer, comparison: scalars.Comparison) 
     null = comparison is Condition.EQ
     if pointer.region.nullable:
         return settled(state, pointer.region.origin, null=null)
-    return None if null else state
+    offset = _from_base(pointer).scalar
+    inside = offset.smin >= 0 and offset.smax <= pointers.FARTHEST
+    return None if null and inside else state  # an address moved far enough may well be 0

@@ -181,7 +181,8 @@ def _entry(explorer: Explorer, hook: Hook) -> Node:
     """Return the node at the handler's first instruction."""
     registers: dict[int, Value] = {}
     if hook.memory == "memory":
-        registers = {1: Pointer(MEMORY, constant(0), ZERO, 0), 2: literal(hook.context_bytes)}
+        memory = Pointer(MEMORY, constant(0), ZERO, 0) if hook.context_bytes else literal(0)  # no memory: null
+        registers = {1: memory, 2: literal(hook.context_bytes)}
     else:
         registers = {1: Pointer(CONTEXT, constant(0), ZERO, 0)}
     has_body = any(field.kind is FieldKind.DATA for field in hook.fields)
