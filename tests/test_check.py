@@ -28,7 +28,7 @@ def text_of(case: dict[str, Any]) -> str:
     return f"graft t\n{case['bare']}" if "bare" in case else f"graft t\n{case['source']}\non schedule(any_) {{ }}"
 
 
-@pytest.mark.parametrize("case", cases("check_names.yaml") + cases("check_messages.yaml"))
+@pytest.mark.parametrize("case", cases("check_names.yaml") + cases("check_messages.yaml") + cases("check_rare.yaml"))
 def test_a_mistake_is_named_once_at_its_place(case: dict[str, Any]) -> None:
     text = text_of(case)
     if "source" in case and ("on schedule" in case["source"]):
