@@ -5,7 +5,7 @@ operations; check **every** answer against the data; compare the counts with the
 operation that did not end in a reply, raises: figures of a run that computed something else are worth nothing. A count
 that was not as predicted is a *miss* and is reported beside the results.
 
-The same operations are run again at the low and the high end of the profile's uncertain figures: that is the band.
+What the profile's uncertain figures mean for a result follows from the counts (`bands`); nothing is run again for it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import numpy as np
 from grafting.diagnostics import fail
 from jit.hot import TierName
 from kernel_model import btree, workloads
+from kernel_model.bands import sensitivity
 from kernel_model.comparison import BASELINE, Comparison, Measured, Row
 from kernel_model.costs import Profile
 from kernel_model.kernel import Kernel
@@ -50,9 +51,8 @@ class Plan:
 
     @property
     def runs(self) -> int:
-        """How many times a mechanism is run, bands included."""
-        splits = sum(3 if profile.has_band else 1 for profile in self.profiles)
-        return len(self.images) * len(self.topologies) * len(self.mechanisms) * splits
+        """How many times a mechanism is run."""
+        return len(self.images) * len(self.profiles) * len(self.topologies) * len(self.mechanisms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,35 +142,28 @@ class _Group:
 
     def _measure(self, mechanism: Mechanism) -> tuple[Observed, Measured]:
         operations = len(self.scenario.workload.operations)
-        predicted = mechanism.predict(self.scenario.workload).scaled(operations)
-        typical = self._run(mechanism, self.profile)
-        latency = histogram_of(typical.latencies)
-        if self.scenario.workload.topology.core is Core.SAME:
+        one_core = self.scenario.workload.topology.core is Core.SAME
+        predicted = mechanism.predict(self.scenario.workload).scaled(operations) if one_core else None
+        observed = self._run(mechanism)
+        latency = histogram_of(observed.latencies)
+        if predicted is not None:
             self.misses += [
-                f"{self._place}, {mechanism.name}: {line}" for line in typical.counts.differences(predicted)
+                f"{self._place}, {mechanism.name}: {line}" for line in observed.counts.differences(predicted)
             ]
-        return typical, Measured(
+        totals = together(observed.accounts, observed.accounts)
+        return observed, Measured(
             latency=latency.summary(),
             interval=latency.percentile_interval(50),
-            band=self._band(mechanism, latency.percentile(50)),
-            counts=typical.counts,
+            sensitivity=sensitivity(self.profile, totals, operations, latency.percentile(50)) if one_core else None,
+            counts=observed.counts,
             predicted=predicted,
-            ns={a: {c: v / operations for c, v in by.items() if v} for a, by in typical.ns.items()},
-            longest_section_ns=typical.longest_section_ns,
+            ns={a: {c: v / operations for c, v in by.items() if v} for a, by in observed.ns.items()},
+            longest_section_ns=observed.longest_section_ns,
         )
 
-    def _band(self, mechanism: Mechanism, typical: int) -> tuple[int, int]:
-        if not self.profile.has_band:
-            return typical, typical
-        medians = [typical]
-        for split in ("low", "high"):
-            observed = self._run(mechanism, self.profile.with_split(split))
-            medians.append(histogram_of(observed.latencies).percentile(50))
-        return min(medians), max(medians)
-
-    def _run(self, mechanism: Mechanism, profile: Profile) -> Observed:
+    def _run(self, mechanism: Mechanism) -> Observed:
         self.progress(f"{self._place}, {mechanism.name}")
-        kernel = Kernel(profile, seed=self.plan.seed, engine=self.plan.tier, cores=self._cores)
+        kernel = Kernel(self.profile, seed=self.plan.seed, engine=self.plan.tier, cores=self._cores)
         stage = mechanism.build(kernel, self.scenario)
         kernel.run()  # the servers start and wait for their first request
         before = _snapshot(kernel, stage)

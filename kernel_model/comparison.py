@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from kernel_model.bands import Sensitivity
 from kernel_model.mechanisms.counts import Counts
 from kernel_model.mechanisms.scenario import CannotExpress
 from kernel_model.statistics import Interval, Summary
@@ -30,23 +31,29 @@ class Measured:
     """What one run showed.
 
     `latency` in picoseconds; `interval` is the 95 % confidence interval of its median (None: too few operations);
-    `band` is the median at the low and the high end of the profile's intervals. `counts` and `predicted` are totals
-    over the run; `ns` is the time charged per operation, by account and category. `longest_section_ns` is the longest
+    `sensitivity` says how the profile's uncertain figures move the median (None: on several cores time is not a sum of
+    charges, and no band is given). `counts` and `predicted` are totals over the run (None: nothing is predicted for
+    several cores); `ns` is the time charged per operation, by account and category. `longest_section_ns` is the longest
     time that the kernel was not preemptible.
     """
 
     latency: Summary
     interval: Interval | None
-    band: tuple[int, int]
+    sensitivity: Sensitivity | None
     counts: Counts
-    predicted: Counts
+    predicted: Counts | None
     ns: Mapping[str, Mapping[str, float]]
     longest_section_ns: float
 
     @property
-    def as_predicted(self) -> bool:
-        """Whether every count is what was predicted before the run."""
-        return self.counts == self.predicted
+    def as_predicted(self) -> bool | None:
+        """Whether every count is what was predicted before the run; None if nothing was."""
+        return None if self.predicted is None else self.counts == self.predicted
+
+    @property
+    def band(self) -> tuple[float, float] | None:
+        """The least and the greatest median (ps) that the profile's uncertain figures allow."""
+        return self.sensitivity.band() if self.sensitivity else None
 
     def total_ns(self, category: str) -> float:
         """Time per operation in one category, over all accounts."""
@@ -93,6 +100,13 @@ class Group:
         """Return how many times shorter the median latency of `mechanism` is than that of `over`; below 1: longer."""
         mine, other = self.of(mechanism), self.of(over)
         return other.latency.p50 / mine.latency.p50 if mine and other and mine.latency.p50 else None
+
+    def speed_up_band(self, mechanism: str, over: str = BASELINE) -> tuple[float, float] | None:
+        """Return the least and the greatest speed-up that the profile's uncertain figures allow."""
+        mine, other = self.of(mechanism), self.of(over)
+        if mine is None or other is None or mine.sensitivity is None or other.sensitivity is None:
+            return None
+        return mine.sensitivity.speed_up_over(other.sensitivity)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,17 +182,20 @@ def _record(group: Group, row: Row) -> dict[str, Any]:
         case Measured() as m:
             best = group.best_rival()
             against_best = group.speed_up(row.mechanism, best.mechanism) if best else None
+            against_best_band = group.speed_up_band(row.mechanism, best.mechanism) if best else None
             operations = m.latency.count
             return record | {
                 "latency_ns": {key: _ns(value) for key, value in asdict(m.latency).items() if key != "count"},
                 "p50_interval_ns": [_ns(m.interval.low), _ns(m.interval.high)] if m.interval else None,
-                "p50_band_ns": [_ns(m.band[0]), _ns(m.band[1])],
+                "p50_band_ns": [_ns(end) for end in m.band] if m.band else None,
                 "per_operation": m.counts.per_operation(operations),
-                "predicted_per_operation": m.predicted.per_operation(operations),
+                "predicted_per_operation": m.predicted.per_operation(operations) if m.predicted else None,
                 "as_predicted": m.as_predicted,
                 "speed_up_over_call": _rounded(group.speed_up(row.mechanism)),
+                "speed_up_over_call_band": _pair(group.speed_up_band(row.mechanism)),
                 "best_rival": best.mechanism if best else None,
                 "speed_up_over_best_rival": _rounded(against_best),
+                "speed_up_over_best_rival_band": _pair(against_best_band),
                 "longest_section_ns": m.longest_section_ns,
                 "ns_per_operation": {a: {c: _rounded(ns) for c, ns in by.items()} for a, by in m.ns.items()},
             }
@@ -199,6 +216,10 @@ def _flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _ns(ps: float) -> float:
     return round(ps / 1000, 3)
+
+
+def _pair(ends: tuple[float, float] | None) -> list[float] | None:
+    return [round(end, 4) for end in ends] if ends else None
 
 
 def _rounded(value: float | None) -> float | None:

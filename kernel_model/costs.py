@@ -12,12 +12,13 @@ A profile is a TOML file (`profiles/*.toml`). It holds two kinds of figures and 
                            dispatch_call = { equation = "call - entry - switch - exit", .. }
 
 So a published call costs 718 cycles however uncertain its split is. `load` checks that every composite is reassembled
-*exactly*, in picoseconds, in every split; that no derived figure is negative; that every primitive has a price; and
-that no figure was measured on another processor than the profile's (each source names its own): figures of different
-processors are never mixed. An `assumed` figure has no measurement behind it, and says so.
+*exactly*, in picoseconds, wherever in their intervals the given figures lie; that no derived figure can be negative
+there; that every primitive has a price; and that no figure was measured on another processor than the profile's (each
+source names its own): figures of different processors are never mixed. An `assumed` figure has no measurement behind
+it, and says so.
 
-A **split** chooses one point in the intervals: "typical", or all given figures at their "low" or "high" end. A result
-that is computed for all three has a band. Prices are whole picoseconds; figures in cycles are converted by the
+Every price is a sum of given figures. `Profile.uncertain` says how each figure that is an interval moves the prices;
+`bands` makes of that how far a result can be off. Prices are whole picoseconds; figures in cycles are converted by the
 profile's clock rate.
 """
 
@@ -28,7 +29,7 @@ import json
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from fractions import Fraction
 from importlib import resources
@@ -42,9 +43,11 @@ from grafting.diagnostics import GraftError, Source, fail
 from kernel_model.core import prices
 
 SCHEMA = 1
-SPLITS = ("typical", "low", "high")
 PS_PER_SECOND = 10**12
 DEFAULT_PROFILES = ("sel4-skylake", "linux-host")
+
+Sum = dict[str, int]
+"""given figure -> coefficient"""
 
 _PRODUCT = r"(?:(\d+)\s*\*\s*)?([a-z_]\w*)"  # of a whole coefficient, 1 if not said, and a figure
 _TERM = re.compile(rf"([+-]?)\s*{_PRODUCT}")
@@ -77,8 +80,8 @@ class Equation:
 class Figure:
     """One figure of the file, in picoseconds.
 
-    `low` to `high` is the interval in which the truth lies; a derived figure (`equation`) has the values that its
-    equation takes in the three splits. `worst` bounds a single occurrence (cold caches included), for admission.
+    `low` to `high` is the interval in which the truth lies; that of a derived figure (`equation`) holds all values that
+    its equation can take. `worst` bounds a single occurrence (cold caches included), for admission.
     """
 
     name: str
@@ -91,22 +94,21 @@ class Figure:
     note: str = ""
     equation: Equation | None = None
 
-    def at(self, split: str) -> int:
-        """Return the value in a split."""
-        match split:
-            case "low":
-                return self.low
-            case "high":
-                return self.high
-            case _:
-                return self.value
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """How one given figure moves the prices: row of `core.prices` -> change in ps, at either end of its interval."""
+
+    low: Mapping[int, int]
+    high: Mapping[int, int]
 
 
 @dataclass(frozen=True)
 class Profile:
     """A validated profile. `digest` is the SHA-256 of its figures, printed with every result that rests on them.
 
-    `register_bytes` is how much of a message travels in registers: more takes the slow path and is copied.
+    `uncertain`: every given figure that is an interval. `register_bytes` is how much of a message travels in registers:
+    more takes the slow path and is copied.
     `conditions` says under which the figures hold (caches, fast path, mitigations).
     """
 
@@ -121,28 +123,17 @@ class Profile:
     primitives: Mapping[str, Figure]
     sources: Mapping[str, str]
     digest: str
-    split: str = "typical"
-
-    def with_split(self, split: str) -> Profile:
-        """Return the profile at another point of its intervals, one of `SPLITS`. Raises ValueError for any other."""
-        if split not in SPLITS:
-            raise ValueError(f"no split {split!r}; there are {', '.join(SPLITS)}")
-        return replace(self, split=split)
+    uncertain: Mapping[str, Ends]
 
     @property
     def prices(self) -> NDArray[np.int64]:
-        """The price of each primitive in picoseconds, indexed as `core.prices.INDEX`, in this split."""
-        return _table({name: figure.at(self.split) for name, figure in self.primitives.items()})
+        """The price of each primitive in picoseconds, indexed as `core.prices.INDEX`."""
+        return _table({name: figure.value for name, figure in self.primitives.items()})
 
     @property
     def worst(self) -> NDArray[np.int64]:
         """An upper bound of each primitive's price in picoseconds: what admission multiplies proven bounds by."""
         return _table({name: figure.worst for name, figure in self.primitives.items()})
-
-    @property
-    def has_band(self) -> bool:
-        """Whether any figure is an interval, so that results should be computed in every split."""
-        return any(figure.low != figure.high for figure in self.primitives.values())
 
     @property
     def short_digest(self) -> str:
@@ -213,6 +204,7 @@ class _Reader:
         if data["hz"] <= 0 or data["register_bytes"] < 0:
             raise self.bad("G0832", "`hz` and `register_bytes` cannot be negative")
         self.tables = {"composites": dict(data.get("composites", {})), "primitives": self._primitives()}
+        self.sums: dict[str, Sum] = {}
         self.figures = {name: spec for table in self.tables.values() for name, spec in table.items()}
 
     def bad(self, code: str, message: str) -> GraftError:
@@ -238,13 +230,12 @@ class _Reader:
     def profile(self) -> Profile:
         for name, spec in self.figures.items():
             self._check_figure(name, spec)
-        values = {split: self._solve(split) for split in SPLITS}
         composites, primitives = (
-            {name: self._figure(name, spec, values) for name, spec in self.tables[kind].items()}
+            {name: self._figure(name, spec) for name, spec in self.tables[kind].items()}
             for kind in ("composites", "primitives")
         )
         for name, figure in composites.items():
-            self._check_sum(name, figure, values)
+            self._check_sum(name, figure)
         head = {key: self.data[key] for key in sorted(_HEAD - {"schema"})}
         return Profile(
             **head,
@@ -252,7 +243,47 @@ class _Reader:
             primitives=primitives,
             sources={name: source["text"] for name, source in self.data.get("sources", {}).items()},
             digest=hashlib.sha256(json.dumps(self.data, sort_keys=True).encode()).hexdigest(),
+            uncertain={name: self._ends(name) for name in self.figures if self._is_interval(name)},
         )
+
+    # Every figure is a sum of given ones: given figure -> coefficient.
+
+    def _sum(self, name: str, pending: tuple[str, ...] = ()) -> Sum:
+        if name in self.sums:
+            return self.sums[name]
+        if name in pending:
+            raise self.bad("G0834", f"`{name}` is derived from itself: {' -> '.join([*pending, name])}")
+        spec = self.figures[name]
+        if "value" in spec:
+            return self.sums.setdefault(name, {name: 1})
+        equation = self.equation(name, spec["equation"])
+        return self.sums.setdefault(name, self._added(equation, (*pending, name)))
+
+    def _added(self, equation: Equation, pending: tuple[str, ...] = ()) -> Sum:
+        """Return what an equation comes to."""
+        total: Sum = {}
+        for coefficient, term in equation.terms:
+            for given, count in self._sum(term, pending).items():
+                total[given] = total.get(given, 0) + coefficient * count
+        return {given: count for given, count in total.items() if count}
+
+    def _given(self, name: str, end: str) -> int:
+        """Return a given figure in ps: its "value", or the "low" or "high" end of its interval."""
+        spec = self.figures[name]
+        return self._ps(spec.get(end, spec["value"]), spec)
+
+    def _is_interval(self, name: str) -> bool:
+        return "value" in self.figures[name] and self._given(name, "low") != self._given(name, "high")
+
+    def _ends(self, name: str) -> Ends:
+        """Return how a given figure moves the primitives."""
+
+        def change(end: str) -> dict[int, int]:
+            by = self._given(name, end) - self._given(name, "value")
+            rows = {prices.INDEX[p]: self._sum(p).get(name, 0) * by for p in self.tables["primitives"]}
+            return {row: ps for row, ps in rows.items() if ps}
+
+        return Ends(change("low"), change("high"))
 
     def _check_figure(self, name: str, spec: Any) -> None:
         if not isinstance(spec, dict):
@@ -299,52 +330,38 @@ class _Reader:
             raise self.bad("G0834", f"the equation of `{name}` names `{unknown[0]}`, which is no figure")
         return Equation(tuple(terms))
 
-    def _solve(self, split: str) -> dict[str, int]:
-        """Return the value of each figure in one split, in picoseconds."""
-        solved: dict[str, int] = {}
-        pending: list[str] = []
-
-        def value(name: str) -> int:
-            if name in solved:
-                return solved[name]
-            if name in pending:
-                raise self.bad("G0834", f"`{name}` is derived from itself: {' -> '.join([*pending, name])}")
-            spec = self.figures[name]
-            if "value" in spec:
-                solved[name] = self._ps(spec.get(split, spec["value"]), spec)
-            else:
-                pending.append(name)
-                solved[name] = sum(c * value(term) for c, term in self.equation(name, spec["equation"]).terms)
-                pending.pop()
-            if solved[name] < 0:
-                raise self.bad("G0834", f"`{name}` would be negative in the split {split!r}")
-            return solved[name]
-
-        for name in self.figures:
-            value(name)
-        return solved
-
-    def _figure(self, name: str, spec: Mapping[str, Any], values: Mapping[str, Mapping[str, int]]) -> Figure:
-        ends = sorted(values[split][name] for split in SPLITS)
+    def _figure(self, name: str, spec: Mapping[str, Any]) -> Figure:
+        total = self._sum(name)
+        low, value, high = (
+            sum(c * self._given(given, end if c > 0 else _OPPOSITE[end]) for given, c in total.items())
+            for end in ("low", "value", "high")
+        )
+        if low < 0:
+            raise self.bad("G0834", f"`{name}` would be negative, {low} ps, within the intervals of {', '.join(total)}")
         derived = "value" not in spec
         return Figure(
             name=name,
-            value=values["typical"][name],
-            low=values["low"][name],
-            high=values["high"][name],
-            worst=self._ps(spec["worst"], spec) if "worst" in spec else ends[-1],
+            value=value,
+            low=low,
+            high=high,
+            worst=self._ps(spec["worst"], spec) if "worst" in spec else high,
             certainty=Certainty(spec["certainty"]),
             source=spec.get("source", ""),
             note=spec.get("note", ""),
             equation=self.equation(name, spec["equation"]) if derived or name in self.tables["composites"] else None,
         )
 
-    def _check_sum(self, name: str, figure: Figure, values: Mapping[str, Mapping[str, int]]) -> None:
+    def _check_sum(self, name: str, figure: Figure) -> None:
+        """A composite must be its primitives' sum for all values of the given figures: the same sum of them."""
         assert figure.equation is not None
-        for split in SPLITS:
-            total = sum(c * values[split][term] for c, term in figure.equation.terms)
-            if total != figure.at(split):
-                raise self.bad(
-                    "G0835",
-                    f"in the split {split!r} `{name}` is {figure.at(split)} ps, but {figure.equation} is {total} ps",
-                )
+        wanted, found = self._sum(name), self._added(figure.equation)
+        if found != wanted:
+            value = sum(count * self._given(given, "value") for given, count in found.items())
+            raise self.bad(
+                "G0835",
+                f"`{name}` is {figure.value} ps, but {figure.equation} is {value} ps, and "
+                f"{', '.join(sorted(found.keys() ^ wanted.keys())) or name} would have to cancel out",
+            )
+
+
+_OPPOSITE = {"low": "high", "value": "value", "high": "low"}

@@ -75,14 +75,8 @@ def _latency(axes: Axes, mechanisms: tuple[str, ...], groups: tuple[Group, ...])
         depths = [depth for depth, _ in points]
         style = _STYLES.get(mechanism, _OTHER)
         axes.plot(depths, [m.latency.p50 / PS_PER_US for _, m in points], label=mechanism, markersize=4, **style)
-        axes.fill_between(
-            depths,
-            [m.band[0] / PS_PER_US for _, m in points],
-            [m.band[1] / PS_PER_US for _, m in points],
-            color=style["color"],
-            alpha=0.14,
-            linewidth=0,
-        )
+        bands = [(depth, m.band[0] / PS_PER_US, m.band[1] / PS_PER_US) for depth, m in points if m.band]
+        _shade(axes, style, bands)
     axes.set_ylim(bottom=0)
     _tidy(axes)
 
@@ -90,12 +84,21 @@ def _latency(axes: Axes, mechanisms: tuple[str, ...], groups: tuple[Group, ...])
 def _speed_up(axes: Axes, mechanisms: tuple[str, ...], groups: tuple[Group, ...]) -> None:
     for mechanism in mechanisms:
         points = [(g.depth, s) for g in groups if (s := g.speed_up(mechanism)) is not None]
-        axes.plot([d for d, _ in points], [s for _, s in points], markersize=4, **_STYLES.get(mechanism, _OTHER))
+        style = _STYLES.get(mechanism, _OTHER)
+        axes.plot([d for d, _ in points], [s for _, s in points], markersize=4, **style)
+        _shade(axes, style, [(g.depth, *band) for g in groups if (band := g.speed_up_band(mechanism))])
     last = [(g.depth, s) for g in groups if (s := g.speed_up(SUBJECT)) is not None][-1:]
     for depth, speed_up in last:
         axes.annotate(f"{speed_up:.2f} x", (depth, speed_up), textcoords="offset points", xytext=(-4, 7), ha="right")
     axes.set_ylim(bottom=0)
     _tidy(axes)
+
+
+def _shade(axes: Axes, style: dict[str, Any], bands: list[tuple[int, float, float]]) -> None:
+    """Shade from the least to the greatest of each (depth, least, greatest)."""
+    if bands:
+        depths, low, high = zip(*bands, strict=True)
+        axes.fill_between(depths, low, high, color=style["color"], alpha=0.14, linewidth=0)
 
 
 def _tidy(axes: Axes) -> None:

@@ -6,8 +6,9 @@ at which the graft loses. Times are microseconds per operation.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from enum import Enum
 
 from rich.console import RenderableType
 from rich.table import Table
@@ -28,8 +29,17 @@ def tables(comparison: Comparison) -> Iterator[RenderableType]:
         yield _table(comparison.profiles[profile], topology, groups)
     yield _verdicts(comparison)
     yield from (Text(f"not as predicted: {miss}", style="bold red") for miss in comparison.misses)
-    if not comparison.misses:
-        yield Text("Every count (crossings, switches, wake-ups, activations, work, sends, bytes) is as predicted.")
+    yield Text(_predictions(comparison))
+
+
+def _predictions(comparison: Comparison) -> str:
+    predicted = [row.measured.predicted is not None for row in comparison.rows if row.measured]
+    if not any(predicted):
+        return "No counts are predicted for servers on another core."
+    if comparison.misses:
+        return "All other counts are as predicted."
+    where = "" if all(predicted) else " Nothing is predicted for servers on another core."
+    return f"Every count (crossings, switches, wake-ups, activations, work, sends, bytes) is as predicted.{where}"
 
 
 def _head(comparison: Comparison) -> Text:
@@ -55,14 +65,13 @@ def _trees(comparison: Comparison) -> Table:
 def _table(profile: str, topology: Topology, groups: tuple[Group, ...]) -> Table:
     title = (
         f"\n{topology}; {profile}\n"
-        "Latency in us (band: the median at either end of the profile's uncertain figures). For each operation: times\n"
-        "that the client was woken, thread switches, kernel crossings; us charged to the client, of these in grafts,\n"
-        "and to the servers."
+        "Latency in us (band: all that the profile's uncertain figures allow). For each operation: wake-ups of the\n"
+        "client, thread switches, kernel crossings; us charged to the client, of these in grafts, and to the servers."
     )
     table = Table(title=title, title_justify="left", title_style="", box=None, padding=(0, 1, 0, 0))
     table.add_column("depth", justify="right", no_wrap=True)
     table.add_column("by", no_wrap=True)
-    for name in ("p50", "band", "p99", "woken", "switch", "cross", "client", "graft", "server"):
+    for name in ("p50", "band", "p99", "wake", "switch", "cross", "client", "graft", "server"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("against call", no_wrap=True)
     table.add_column("against best rival", no_wrap=True)
@@ -85,7 +94,7 @@ def _cells(group: Group, row: Row) -> tuple[str | Text, ...]:
             return (
                 row.mechanism,
                 _us(m.latency.p50),
-                f"{m.band[0] / PS_PER_US:.1f}..{m.band[1] / PS_PER_US:.1f}" if m.band[0] != m.band[1] else "",
+                f"{m.band[0] / PS_PER_US:.1f}..{m.band[1] / PS_PER_US:.1f}" if m.band else "",
                 _us(m.latency.p99),
                 f"{count['wake_ups']:g}",
                 f"{count['switches']:g}",
@@ -93,7 +102,7 @@ def _cells(group: Group, row: Row) -> tuple[str | Text, ...]:
                 f"{client:.2f}",
                 f"{m.total_ns('graft') / NS_PER_US:.2f}",
                 f"{servers:.2f}",
-                ratio(group.speed_up(row.mechanism)) if row.mechanism != BASELINE else "",
+                _against_call(group, row.mechanism),
                 _against_best(group) if row.mechanism == SUBJECT else "",
             )
 
@@ -102,20 +111,49 @@ def _us(ps: float) -> str:
     return f"{ps / PS_PER_US:.2f}"
 
 
-def ratio(speed_up: float | None) -> Text:
-    """Return a speed-up in words: "3.10 x faster", "1.20 x SLOWER", "equal"."""
+class Standing(Enum):
+    """What a speed-up and its band say. `UNCLEAR`: the uncertain figures allow either."""
+
+    FASTER = "faster"
+    SLOWER = "SLOWER"
+    EQUAL = "equal"
+    UNCLEAR = "unclear"
+
+
+def standing(speed_up: float, band: tuple[float, float] | None) -> Standing:
+    """Judge a speed-up: by its band if there is one, else by the figure itself, to two decimals."""
+    low, high = (round(end, 2) for end in band or (speed_up, speed_up))
+    if low == high == 1:
+        return Standing.EQUAL
+    if low >= 1:
+        return Standing.FASTER
+    return Standing.SLOWER if high <= 1 else Standing.UNCLEAR
+
+
+_COLOURS = {Standing.FASTER: "green", Standing.SLOWER: "red", Standing.EQUAL: "", Standing.UNCLEAR: "yellow"}
+
+
+def ratio(speed_up: float | None, band: tuple[float, float] | None = None) -> Text:
+    """Return a speed-up in words: "3.10x faster", "0.80x SLOWER", "1.02x unclear", "1.00x equal"."""
     if speed_up is None:
         return Text("")
-    if round(speed_up, 2) == 1:
-        return Text("equal")
-    if speed_up > 1:
-        return Text(f"{speed_up:.2f} x faster", style="green")
-    return Text(f"{1 / speed_up:.2f} x SLOWER", style="red")
+    judged = standing(speed_up, band)
+    return Text(f"{speed_up:.2f}x {judged.value}", style=_COLOURS[judged])
+
+
+def _against_call(group: Group, mechanism: str) -> Text:
+    if mechanism == BASELINE:
+        return Text("")
+    band = group.speed_up_band(mechanism)
+    return ratio(group.speed_up(mechanism), band) + (f" {band[0]:.2f}..{band[1]:.2f}" if band else "")
 
 
 def _against_best(group: Group) -> Text:
     best = group.best_rival()
-    return ratio(group.speed_up(SUBJECT, best.mechanism)) + f" ({best.mechanism})" if best else Text("")
+    if best is None:
+        return Text("")
+    rival = best.mechanism
+    return ratio(group.speed_up(SUBJECT, rival), group.speed_up_band(SUBJECT, rival)) + f" ({rival})"
 
 
 # --- the verdict ------------------------------------------------------------------------------------------------------
@@ -126,33 +164,27 @@ class Verdict:
     """Where the subject wins and loses in one table: depths against a rival."""
 
     rival: str
-    wins: tuple[int, ...]
-    loses: tuple[int, ...]
-    equal: tuple[int, ...]
+    depths: Mapping[Standing, tuple[int, ...]]
     best: float  # the greatest speed-up
     at: int  # and its depth
 
 
 def verdict(groups: tuple[Group, ...], rival: str | None) -> Verdict | None:
     """Judge the subject against a rival (None: the best one of each depth); None if no group has both."""
-    judged = []
+    depths: dict[Standing, tuple[int, ...]] = {}
+    speed_ups: list[tuple[float, int]] = []
     for group in groups:
         best = group.best_rival()
         name = rival or (best.mechanism if best else BASELINE)
         speed_up = group.speed_up(SUBJECT, name)
         if speed_up is not None:
-            judged.append((group.depth, speed_up))
-    if not judged:
+            judged = standing(speed_up, group.speed_up_band(SUBJECT, name))
+            depths[judged] = (*depths.get(judged, ()), group.depth)
+            speed_ups.append((speed_up, group.depth))
+    if not speed_ups:
         return None
-    at, best_speed_up = max(judged, key=lambda pair: pair[1])
-    return Verdict(
-        rival=rival or "the best rival",
-        wins=tuple(depth for depth, s in judged if round(s, 2) > 1),
-        loses=tuple(depth for depth, s in judged if round(s, 2) < 1),
-        equal=tuple(depth for depth, s in judged if round(s, 2) == 1),
-        best=best_speed_up,
-        at=at,
-    )
+    best_speed_up, at = max(speed_ups)
+    return Verdict(rival or "the best rival", depths, best_speed_up, at)
 
 
 def _verdicts(comparison: Comparison) -> Text:
@@ -165,17 +197,21 @@ def _verdicts(comparison: Comparison) -> Text:
     return Text("\n").join(lines)
 
 
+_VERBS = {
+    Standing.FASTER: "beats",
+    Standing.EQUAL: "equals",
+    Standing.UNCLEAR: "cannot be told from",
+    Standing.SLOWER: "LOSES to",
+}
+
+
 def _sentence(judged: Verdict) -> Text:
     parts = [
-        Text(f"{verb} {judged.rival} at depth {spans(depths)}", style=style)
-        for verb, depths, style in (
-            ("beats", judged.wins, "green"),
-            ("equals", judged.equal, ""),
-            ("LOSES to", judged.loses, "red"),
-        )
-        if depths
+        Text(f"{verb} {judged.rival} at depth {spans(judged.depths[stands])}", style=_COLOURS[stands])
+        for stands, verb in _VERBS.items()
+        if stands in judged.depths
     ]
-    return Text("; ").join(parts) + Text(f"; at best {judged.best:.2f} x, at depth {judged.at}")
+    return Text("; ").join(parts) + Text(f"; at best {judged.best:.2f}x, at depth {judged.at}")
 
 
 def spans(numbers: tuple[int, ...]) -> str:

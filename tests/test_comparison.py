@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,21 +13,22 @@ from rich.console import Console
 
 from grafting import GraftError
 from kernel_model import plot, report
+from kernel_model.bands import Move, Sensitivity
 from kernel_model.comparison import Comparison, Group, Measured, Row
 from kernel_model.mechanisms.counts import Counts
 from kernel_model.mechanisms.scenario import CannotExpress
 from kernel_model.statistics import histogram_of
-from kernel_model.workload import Servers, Topology
+from kernel_model.workload import Core, Servers, Topology
 
 ONE, EACH = Topology(Servers.ONE), Topology(Servers.EACH)
 
 
-def measured(us: float) -> Measured:
+def measured(us: float, uncertainty: float = 0.0) -> Measured:
     ps = int(us * 1e6)
     return Measured(
         latency=histogram_of([ps] * 100).summary(),
         interval=None,
-        band=(ps // 2, ps * 2),
+        sensitivity=Sensitivity(ps, {"switch": Move(0.0, ps * uncertainty)}),
         counts=Counts(200, 200, 100, 0, 100),
         predicted=Counts(200, 200, 100, 0, 100),
         ns={"client": {"user": 300.0, "graft": 50.0}, "server0": {"user": us * 500}},
@@ -74,7 +76,7 @@ def test_speed_up_is_the_ratio_of_medians() -> None:
 
 
 @pytest.mark.parametrize(
-    ("speed_up", "words"), [(2.0, "2.00 x faster"), (0.5, "2.00 x SLOWER"), (1.001, "equal"), (None, "")]
+    ("speed_up", "words"), [(2.0, "2.00x faster"), (0.5, "0.50x SLOWER"), (1.001, "1.00x equal"), (None, "")]
 )
 def test_a_ratio_is_said_in_words(speed_up: float | None, words: str) -> None:
     assert report.ratio(speed_up).plain == words
@@ -94,7 +96,7 @@ def test_the_verdict_names_the_depths_where_the_graft_loses() -> None:
     text = text_of(subject)
     assert "beats call at depth 2; LOSES to call at depth 1" in text
     assert "beats the best rival at depth 2; LOSES to the best rival at depth 1" in text
-    assert "3.00 x SLOWER (server)" in text
+    assert "0.33x SLOWER (server)" in text
 
 
 def test_the_table_gives_the_reason_of_what_cannot_be_expressed() -> None:
@@ -134,3 +136,36 @@ def test_an_ending_that_is_no_picture_is_refused(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     with pytest.raises(GraftError, match="no picture"):
         plot.draw(comparison((ONE, 1, {"call": 8.0})), tmp_path / "compare.docx")
+
+
+@pytest.mark.parametrize(
+    ("speed_up", "band", "stands"),
+    [
+        (1.4, (1.2, 1.6), "faster"),
+        (1.1, (0.9, 1.3), "unclear"),
+        (0.8, (0.7, 0.9), "SLOWER"),
+        (0.9, (0.8, 1.1), "unclear"),
+        (1.0, (1.0, 1.0), "equal"),
+    ],
+)
+def test_a_lead_within_the_uncertainty_is_none(speed_up: float, band: tuple[float, float], stands: str) -> None:
+    assert report.standing(speed_up, band).value == stands
+
+
+def test_the_verdict_claims_nothing_that_uncertain_figures_could_undo() -> None:
+    rows = (
+        Row("p", ONE, 1, "call", 5, 1000, measured(8.0)),
+        Row("p", ONE, 1, "graft", 5, 1000, measured(6.0, uncertainty=0.5)),
+    )
+    subject = comparison((ONE, 1, {"call": 8.0}))
+    unclear = Comparison(**{f: getattr(subject, f) for f in subject.__slots__} | {"rows": rows})
+    assert "cannot be told from call at depth 1" in text_of(unclear)
+
+
+def test_on_several_cores_there_is_neither_band_nor_prediction() -> None:
+    alone = replace(measured(8.0), sensitivity=None, predicted=None)
+    subject = comparison((ONE, 1, {"call": 8.0}))
+    other = replace(subject, rows=(Row("p", Topology(Servers.ONE, Core.OTHER), 1, "call", 5, 1000, alone),))
+    assert "No counts are predicted" in text_of(other)
+    assert "as predicted" not in text_of(other).replace("No counts are predicted", "")
+    assert json.loads(other.to_json())["rows"][0]["p50_band_ns"] is None
