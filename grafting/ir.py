@@ -26,7 +26,6 @@ Pointer = NewType("Pointer", str)  # a ptr operand
 Label = NewType("Label", str)  # a basic block
 
 TRUE, FALSE = Flag("true"), Flag("false")
-NULL = Pointer("null")
 
 
 def constant(value: int) -> Number:

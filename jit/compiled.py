@@ -10,7 +10,6 @@ import hashlib
 import os
 import platform
 import shutil
-import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +27,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from grafting import limits
+from grafting.cache_directory import cache_directory
 from jit import hot
 from jit.hot import Word, functions_of, imports_of, mark_of
 
@@ -163,8 +163,8 @@ def build(module: ModuleType) -> SimpleNamespace:
 @contextmanager
 def _cache_of(module: ModuleType) -> Iterator[bool]:
     """Let functions decorated meanwhile be cached in the directory of `module`; yields whether they can be."""
-    directory = _private_directory(_cache_root() / f"hot-{_fingerprint(module)}")
-    if directory is None:
+    directory = cache_directory(f"hot-{_fingerprint(module)}")
+    if directory is None or not _usable(directory):
         yield False
         return
     before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(directory)
@@ -174,29 +174,18 @@ def _cache_of(module: ModuleType) -> Iterator[bool]:
         numba.config.CACHE_DIR = before
 
 
-def _cache_root() -> Path:
-    given = os.environ.get("XDG_CACHE_HOME", "")
-    root = Path(given) if given.startswith("/") else Path.home() / ".cache"  # the standard ignores relative paths
-    return root / "grafting"
-
-
-def _private_directory(path: Path) -> Path | None:
-    """Create `path` for this user alone; None if that fails, another could write there, or the disk is nearly full.
-
-    Cached code is run without further checks, so it must be ours.
-    """
+def _usable(directory: Path) -> bool:
+    """Whether numba can write there and the disk is not nearly full; if so the directory counts as used today."""
     try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        status = path.stat()
-        mine = status.st_uid == os.getuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-        usable = os.access(path, os.W_OK | os.X_OK) and shutil.disk_usage(path).free >= limits.CACHE_FREE_BYTES
-        if not mine or not usable:
-            return None
-        os.utime(path)
-        _forget_unused(path.parent)
-    except (OSError, RuntimeError):  # RuntimeError: no home directory
-        return None
-    return path
+        if not os.access(directory, os.W_OK | os.X_OK):
+            return False
+        if shutil.disk_usage(directory).free < limits.CACHE_FREE_BYTES:
+            return False
+        os.utime(directory)
+        _forget_unused(directory.parent)
+    except OSError:
+        return False
+    return True
 
 
 def _forget_unused(root: Path) -> None:
