@@ -1,6 +1,6 @@
 """Feed the front end texts that are nearly grafts: each must give a program or a diagnostic.
 
-    python benchmarks/fuzz_front.py [INPUTS [FIRST_SEED]]      (default 10000 from seed 0)
+    python -m benchmarks.fuzz_front [INPUTS [FIRST_SEED]]      (default 10000 from seed 0)
 
 The inputs are those of `tests/mutations.py`, every tenth being raw bytes. They are compiled in a child process, so that
 one which kills the process (LLVM can) is counted and named like one that raises. Prints the outcomes by code, the

@@ -1,18 +1,19 @@
 """How long the command takes from start to exit: whole-process wall time, commands interleaved.
 
-    python benchmarks/startup.py [RUNS]      (default 21)
+    python -m benchmarks.startup [RUNS]      (default 21)
 
 `python -c pass` is the floor on which the others stand. Every run's exit status is checked.
 """
 
 from __future__ import annotations
 
-import platform
 import subprocess
 import sys
 import time
 from pathlib import Path
 from statistics import median
+
+from benchmarks import machine
 
 ROOT = Path(__file__).resolve().parents[1]
 GRAFT = str(Path(sys.executable).with_name("graft"))
@@ -40,10 +41,9 @@ def main(runs: int) -> None:
     for _ in range(runs):
         for name, command in COMMANDS.items():
             times[name].append(seconds(command) * 1000)
-    print(f"{platform.machine()}, {platform.system()} {platform.release()}, Python {platform.python_version()}")
-    print("| command | min ms | median ms | max ms |\n|---|---|---|---|")
-    for name, ms in times.items():
-        print(f"| `{name}` | {min(ms):.0f} | {median(ms):.0f} | {max(ms):.0f} |")
+    print(machine.heading())
+    rows = [(f"`{name}`", f"{min(ms):.0f}", f"{median(ms):.0f}", f"{max(ms):.0f}") for name, ms in times.items()]
+    print(machine.table(("command", "min ms", "median ms", "max ms"), rows))
 
 
 if __name__ == "__main__":

@@ -92,7 +92,6 @@ ATOMIC32, ATOMIC64 = range(75, 77)  # imm is the wire form's: operation and fetc
 CALL_LOCAL = 77
 LOOKUP, UPDATE, DELETE, KTIME, COPY, FILL, UNWIND, EXTERNAL = range(78, 86)  # imm: number; offset: its counter
 BAD_HELPER, BAD_WRITE = range(86, 88)
-OPERATIONS: Final = 88
 
 _SX = {(64, 8): SX8_64, (64, 16): SX16_64, (64, 32): SX32_64, (32, 8): SX8_32, (32, 16): SX16_32}
 _LOADS = {
