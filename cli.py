@@ -104,7 +104,8 @@ file_argument = click.argument("file", type=click.Path(path_type=Path, allow_das
 def load(file: Path, hook: Hook | None = None) -> Program:
     """Return the program in `file`: an ELF object by its magic number, assembly by `.s`, else source text."""
     import grafting
-    from grafting import build_cache, hooks, lexer
+    from grafting import build_cache, hooks
+    from grafting.parsing import lexer
 
     data = _read(file)
     if data.startswith(b"\x7fELF"):
@@ -231,12 +232,13 @@ def build(file: Path, output: Path | None, output_format: str) -> None:
 @format_option("full", "concise")
 def show(file: Path, stage: str, optimised: bool, hook: Hook | None, output_format: str) -> None:
     """Print a stage of the way from source to bytecode."""
-    from grafting import listing
+    from grafting.assembly import listing
 
     if stage == "bytecode":
         click.echo(listing.bytecode(load(file, hook)))
         return
-    from grafting import compiler, lexer
+    from grafting import compiler
+    from grafting.parsing import lexer
 
     source = lexer.decode(_read(file), str(file))
     click.echo(compiler.show_ast(source) if stage == "ast" else compiler.show_ir(source, optimised=optimised))
@@ -306,7 +308,8 @@ def test(file: Path, output_format: str, engine: str) -> None:
 @format_option("full", "concise", "json")
 def fmt(files: tuple[Path, ...], check: bool, output_format: str) -> None:
     """Format source files in place."""
-    from grafting import format, lexer
+    from grafting import format
+    from grafting.parsing import lexer
 
     unformatted = []
     for file in files:

@@ -23,8 +23,9 @@ sys.path.insert(0, str(ROOT / "tests"))
 import mutations  # noqa: E402
 
 import grafting  # noqa: E402
-from grafting import parse, render  # noqa: E402
+from grafting import render  # noqa: E402
 from grafting.diagnostics import GraftError  # noqa: E402
+from grafting.parsing import parse  # noqa: E402
 
 SECONDS = 60.0  # for one input; far more than any may take
 SAMPLES = [path.read_text() for path in sorted((ROOT / "samples").glob("*.graft"))]

@@ -1,6 +1,6 @@
 """How fast the checked interpreter runs, in both tiers: a mixing loop and a sum over memory, answers checked.
 
-    python -m benchmarks.interpreter [RUNS]      (default 7)
+python -m benchmarks.interpreter [RUNS]      (default 7)
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """How fast the simulator is: hops (requests answered) a second of wall time, one process, every answer checked.
 
-    python -m benchmarks.simulator [LOOKUPS]      (default 50,000, in a B-tree of depth 4)
+python -m benchmarks.simulator [LOOKUPS]      (default 50,000, in a B-tree of depth 4)
 """
 
 from __future__ import annotations

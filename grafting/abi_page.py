@@ -11,9 +11,9 @@ import sys
 from collections.abc import Iterable, Sequence
 
 from grafting import hooks, limits
-from grafting.declarations import RECORDS
 from grafting.header import prototype
 from grafting.hooks import Field, Hook
+from grafting.objects.declarations import RECORDS
 
 _INTRODUCTION = f"""\
 # ABI
@@ -53,7 +53,7 @@ narrows `reply` and `failure` to an operation of a slot, `request` to an operati
 `key_size`, `value` or `value_size`, `max_entries`, `map_flags` (BPF_F_NO_PREALLOC, BPF_F_RDONLY_PROG) |
 | `.bss`, `.data`, `.rodata`, also `.rodata.NAME` | global data: array maps of one value; `.rodata` read-only |
 | `.BTF`, `.BTF.ext` | types; source lines. CO-RE relocations are refused |
-| `.graft` | from our compiler: handlers, budgets, slots, types, tests, source text, as JSON (`grafting/metadata.py`) |
+| `.graft` | from our compiler: handlers, budgets, slots, types, tests, source text, as JSON (`objects/metadata.py`) |
 | `.graft.slots`, `.graft.ops`, `.graft.serves`, `.graft.budgets` | from `graft.h`: the records below |
 | `license`, `version`, `.debug_*` | ignored |
 

@@ -13,9 +13,10 @@ import os
 from importlib.util import find_spec
 from pathlib import Path
 
-from grafting import limits, object_file
+from grafting import limits
 from grafting.cache_directory import cache_directory, is_private
 from grafting.diagnostics import GraftError, Source
+from grafting.objects import object_file
 from grafting.program import Program
 
 _OURS = Path(__file__).parent

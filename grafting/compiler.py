@@ -15,15 +15,17 @@ from dataclasses import fields, is_dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from grafting import elf, llvm, lower, object_file, typed
-from grafting import target as targets
-from grafting.check import check
+from grafting import typed
+from grafting.checking.check import check
 from grafting.diagnostics import Source, Span
-from grafting.parse import parse
+from grafting.lowering import llvm, lower
+from grafting.lowering import target as targets
+from grafting.objects import elf, object_file
+from grafting.parsing.parse import parse
 from grafting.program import Program
 
 if TYPE_CHECKING:
-    from grafting.llvm_worker import Worker
+    from grafting.lowering.llvm_worker import Worker
 
 
 def compile_source(source: Source, *, target: str = "model") -> Program:
@@ -41,8 +43,8 @@ def compile_object(
     """Compile one graft into the bytes of a BPF object; `debug` keeps DWARF.
 
     A long-lived process that compiles strangers' programs passes a worker's `emit_object` as `emit`, since LLVM may end
-    the process that it runs in (see `grafting.llvm_worker`). Raises GraftError, and InternalError if LLVM refuses our
-    code.
+    the process that it runs in (see `grafting.lowering.llvm_worker`). Raises GraftError, and InternalError if LLVM
+    refuses our code.
     """
     data = emit(lowered(source, target=target).text)
     return data if debug else elf.without_debug(data)

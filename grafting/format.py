@@ -1,11 +1,11 @@
 """Syntax tree -> canonical text.
 
 `format_graft(tree)` prints a tree so that it parses to itself: `parse(format_graft(t)) == t` for every tree that
-`grafting.parse` can make. `format_source` prints a source text in the same way, its comments and single blank lines
-kept.
+`grafting.parsing.parse` can make. `format_source` prints a source text in the same way, its comments and single blank
+lines kept.
 
-Parentheses come from `grafting.precedence`: only where the tree would else be read otherwise. A block of one short
-statement stays in its line behind `else`, behind an `if` that has no `else`, and in an arm of a `match`.
+Parentheses come from `grafting.parsing.precedence`: only where the tree would else be read otherwise. A block of one
+short statement stays in its line behind `else`, behind an `if` that has no `else`, and in an arm of a `match`.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ import re
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from grafting import precedence, syntax
+from grafting import syntax
 from grafting.diagnostics import Source, Span
-from grafting.lexer import Comment, scan
-from grafting.parse import parse
+from grafting.parsing import precedence
+from grafting.parsing.lexer import Comment, scan
+from grafting.parsing.parse import parse
 from grafting.printing import INDENT, WIDTH, Group, Text, flat, join, lay_out
 
 _SIMPLE = (

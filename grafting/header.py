@@ -8,8 +8,8 @@ A test holds the file to `text()`. What the header says in C and why it is enoug
     helpers                     constant function pointers whose value is the helper's number, as in libbpf: the call
                                 becomes `call NUMBER` and needs no relocation
     handlers                    `GRAFT_ON(timer)`, `GRAFT_ON_FROM(reply, disk, read)`: the section name is the event
-    maps                        libbpf's `__uint` and `__type` (`grafting.map_definitions`)
-    slots, protocols, budgets   records in sections of their own (`grafting.declarations`)
+    maps                        libbpf's `__uint` and `__type` (`grafting.objects.map_definitions`)
+    slots, protocols, budgets   records in sections of their own (`grafting.objects.declarations`)
 
 It includes nothing: the headers of a host's C library do not suit the BPF target.
 """
@@ -21,9 +21,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from grafting import declarations, hooks, limits
-from grafting.declarations import RECORDS, Record
+from grafting import hooks, limits
 from grafting.hooks import Arg, Field, FieldKind, Helper, Result
+from grafting.objects import declarations
+from grafting.objects.declarations import RECORDS, Record
 
 PATH: Final = Path(__file__).parent / "include" / "graft.h"
 

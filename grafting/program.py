@@ -124,7 +124,7 @@ class TestCase:
 class DebugInfo:
     """Hints that lead back to the source. All of it may be missing or wrong.
 
-    `types` describes structs and enums by name (see `grafting.metadata`); `spans` gives the source range of the
+    `types` describes structs and enums by name (see `grafting.objects.metadata`); `spans` gives the source range of the
     expression that starts at a (line, column).
     """
 
@@ -196,19 +196,19 @@ class Program:
     @staticmethod
     def from_assembly(text: str, hook: hooks.Hook, *, name: str = "program") -> Program:
         """Assemble LLVM's BPF syntax (`r0 = *(u32 *)(r1 + 4)`). Raises GraftError."""
-        from grafting import assembly
+        from grafting.assembly import assembler
 
-        return Program(name, (Handler("main", hook, assembly.assemble(text)),))
+        return Program(name, (Handler("main", hook, assembler.assemble(text)),))
 
     @staticmethod
     def from_elf(data: bytes, *, filename: str = "<object>") -> Program:
         """Load a relocatable BPF object, made by us or by any compiler. Raises GraftError."""
-        from grafting import object_file
+        from grafting.objects import object_file
 
         return object_file.load(data, filename=filename)
 
     def to_elf(self) -> bytes:
         """Return the program as a relocatable BPF object that `from_elf` reads back."""
-        from grafting import object_file
+        from grafting.objects import object_file
 
         return object_file.dump(self)

@@ -1,8 +1,8 @@
 """The syntax tree: one frozen dataclass a construct, every node with its span.
 
 The tree says what stands in the source and nothing more; names are unresolved and types are as written.
-`grafting.check` turns it into `grafting.typed`. `grafting.format` prints it so that it parses to itself (spans apart,
-which do not take part in comparison).
+`grafting.checking.check` turns it into `grafting.typed`. `grafting.format` prints it so that it parses to itself (spans
+apart, which do not take part in comparison).
 
 Sections: types as written, expressions, statements, items, tests.
 """

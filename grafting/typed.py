@@ -1,4 +1,4 @@
-"""The typed tree: what `grafting.check` makes of a syntax tree, and all that `grafting.lower` sees.
+"""The typed tree: what `grafting.checking.check` makes of a syntax tree, and all that `grafting.lowering.lower` sees.
 
 Every name is resolved, every literal has its type, every conversion is explicit, every array index is proved (or is a
 `CheckedIndex` with an `else`), every absence has its branch. Nothing in it can be wrong: lowering a typed tree never

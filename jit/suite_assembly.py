@@ -1,4 +1,4 @@
-"""The assembly syntax of the public BPF conformance suite, which is not that of LLVM (`grafting.assembly`).
+"""The assembly syntax of the public BPF conformance suite, which is not that of LLVM (`grafting.assembly.assembler`).
 
     mov %r0, 1                  ldxw %r1, [%r2+4]           jne32 %r0, 1, failed        lock fetch add32 [%r10-8], %r1
     lddw %r1, 0x1122334455667788    stw [%r10-4], 7         ja exit                     call local function

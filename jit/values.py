@@ -35,7 +35,7 @@ _SHOWN_ELEMENTS: Final = 16
 
 @dataclass(frozen=True)
 class Types:
-    """The named types of a graft: `DebugInfo.types`, whose shape `grafting.metadata` documents.
+    """The named types of a graft: `DebugInfo.types`, whose shape `grafting.objects.metadata` documents.
 
     A type that contains itself, or nests too deeply, or whose fields do not fit into it, counts as unknown.
     """

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from grafting import btf, elf, limits
-from grafting.btf import Array, Btf, Variable
-from grafting.elf import Elf, Symbol
+from grafting import limits
+from grafting.objects import btf, elf
+from grafting.objects.btf import Array, Btf, Variable
+from grafting.objects.elf import Elf, Symbol
 from grafting.program import Program
 
 

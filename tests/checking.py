@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from grafting import typed
-from grafting.check import check
+from grafting.checking.check import check
 from grafting.diagnostics import Diagnostic, GraftError, Source
-from grafting.parse import parse
+from grafting.parsing.parse import parse
 
 WORLD = """
 protocol block {

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from grafting import assembly, hooks
+from grafting import hooks
+from grafting.assembly import assembler
 from grafting.isa import Instruction, encode
 from grafting.program import Handler, MapKind, MapSpec, OpSpec, Program, ProtocolSpec, SlotSpec, TestCase
 
@@ -37,6 +38,6 @@ def graft(
     made = []
     for name, text in handlers.items():
         event, _, selector = name.partition("/")
-        code = assembly.assemble(text)
+        code = assembler.assemble(text)
         made.append(Handler(name, hooks.GRAFT_HOOKS[event], code, selector, maps=len(maps)))
     return Program("sample", tuple(made), tuple(maps), tuple(slots), tuple(serves), tuple(tests))

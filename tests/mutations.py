@@ -7,7 +7,7 @@ from random import Random
 from typing import Final
 
 from grafting.diagnostics import Source
-from grafting.lexer import HARD_WORDS, SIGNS, SOFT_WORDS, scan
+from grafting.parsing.lexer import HARD_WORDS, SIGNS, SOFT_WORDS, scan
 
 _NUMBERS: Final = ("0", "1", "31", "64", "255", "4096", "4294967295", "18446744073709551615", "18446744073709551616")
 _PIECES: Final = (*sorted(HARD_WORDS | SOFT_WORDS), *sorted(SIGNS), *_NUMBERS, "u8", "i64", "bool", "x", "é", '"', "//")

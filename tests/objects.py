@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from grafting import btf, elf, hooks, isa
-from grafting.assembly import assemble
-from grafting.btf import Btf
+from grafting import hooks, isa
+from grafting.assembly.assembler import assemble
 from grafting.diagnostics import GraftError, Source, Span
-from grafting.elf import (
+from grafting.objects import btf, elf
+from grafting.objects.btf import Btf
+from grafting.objects.elf import (
     ALLOC,
     EXECINSTR,
     FUNC,
@@ -25,7 +26,7 @@ from grafting.elf import (
     Strings,
     Symbol,
 )
-from grafting.object_file import load
+from grafting.objects.object_file import load
 from grafting.program import Budget, DebugInfo, Handler, LineInfo, MapKind, MapSpec, Program, ProtocolSpec, SlotSpec
 
 DATA = Path(__file__).parent / "data"

@@ -10,8 +10,8 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from grafting import syntax
-from grafting.lexer import HARD_WORDS, SOFT_WORDS
-from grafting.precedence import PRECEDENCE
+from grafting.parsing.lexer import HARD_WORDS, SOFT_WORDS
+from grafting.parsing.precedence import PRECEDENCE
 
 _PLAIN = ("a", "b2", "key", "node", "msg", "x_y", "Node", "MAX", "u64", "now", "deliver")
 _VERDICTS = ("deliver", "consume", "pass", "hold", "drop", "done")

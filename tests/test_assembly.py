@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grafting import isa, limits
-from grafting.assembly import assemble
+from grafting.assembly.assembler import assemble
+from grafting.assembly.disassembler import disassemble
 from grafting.diagnostics import GraftError
-from grafting.disassembly import disassemble
 from grafting.isa import Instruction
 
 registers = st.integers(0, 10)

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grafting import btf, btf_ext
-from grafting.btf import (
+from grafting.diagnostics import GraftError
+from grafting.objects import btf, btf_ext
+from grafting.objects.btf import (
     Array,
     Btf,
     Composite,
@@ -23,10 +24,9 @@ from grafting.btf import (
     Reference,
     Variable,
 )
-from grafting.btf_describe import Descriptions
-from grafting.btf_ext import Ext, FunctionInfo, LineRecord
-from grafting.diagnostics import GraftError
-from grafting.elf import Strings, Where
+from grafting.objects.btf_describe import Descriptions
+from grafting.objects.btf_ext import Ext, FunctionInfo, LineRecord
+from grafting.objects.elf import Strings, Where
 
 WHERE = Where("test.o", ".BTF")
 COUNT = 8  # types in a generated Btf: references are 0 .. COUNT

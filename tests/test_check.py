@@ -11,7 +11,7 @@ from checking import WORLD, checked, codes, errors, in_handler
 
 from grafting import limits, typed
 from grafting.diagnostics import Source
-from grafting.parse import parse
+from grafting.parsing.parse import parse
 from grafting.types import U8, U32, U64
 
 CASES = Path(__file__).parent / "cases"
@@ -197,7 +197,7 @@ def test_deep_conditions_cost_little() -> None:
 def test_checking_the_same_tree_twice_gives_equal_metadata() -> None:
     source = Source("t.graft", in_handler("hops += 1"))
     tree = parse(source)
-    from grafting.check import check
+    from grafting.checking.check import check
 
     first, second = check(source, tree), check(source, tree)
     assert first.slots == second.slots

@@ -21,7 +21,7 @@ ELSEWHERE = {
 
 
 def raised() -> set[str]:
-    files = (file for file in GRAFTING.glob("*.py") if file.name != "codes.py")
+    files = (file for file in GRAFTING.rglob("*.py") if file.name != "codes.py")
     return {code for file in files for code in re.findall(r'"(G0[23]\d\d)"', file.read_text())}
 
 

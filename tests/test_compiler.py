@@ -7,11 +7,11 @@ import re
 import pytest
 
 from grafting import GraftError, compile_graft
+from grafting.assembly.listing import bytecode
 from grafting.compiler import checked, compile_in_worker, compile_object, compile_source, lowered, show_ast, show_ir
 from grafting.diagnostics import Source
-from grafting.listing import bytecode
-from grafting.llvm_worker import Worker
-from grafting.object_file import load
+from grafting.lowering.llvm_worker import Worker
+from grafting.objects.object_file import load
 from jit.testing import run_tests
 
 TEXT = """graft g

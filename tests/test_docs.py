@@ -15,7 +15,7 @@ import pytest
 import grafting
 import verifier
 from grafting.diagnostics import GraftError, Source
-from grafting.lexer import HARD_WORDS, scan
+from grafting.parsing.lexer import HARD_WORDS, scan
 from jit import testing
 
 ROOT = Path(__file__).resolve().parents[1]

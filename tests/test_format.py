@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from grafting import syntax
 from grafting.diagnostics import GraftError, Source
 from grafting.format import format_graft, format_source
-from grafting.lexer import scan
-from grafting.parse import parse
+from grafting.parsing.lexer import scan
+from grafting.parsing.parse import parse
 from grafting.printing import WIDTH
 
 SAMPLES = sorted((Path(__file__).resolve().parents[1] / "samples").glob("*.graft"))

@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import grafting
-from grafting import limits, parse, render
+from grafting import limits, render
 from grafting.diagnostics import GraftError, Source
+from grafting.parsing import parse
 from grafting.program import Program
 
 SAMPLES = [path.read_text() for path in sorted((Path(__file__).resolve().parents[1] / "samples").glob("*.graft"))]

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from grafting import abi_page, declarations, header, hooks
+from grafting import abi_page, header, hooks
 from grafting.diagnostics import GraftError
-from grafting.object_file import load
+from grafting.objects import declarations
+from grafting.objects.object_file import load
 from grafting.program import Program
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from objects import DATA, FULL, GOOD_MAP, TIMER, TIMER_SECTION, code_of, made, maps_object, section
 
-from grafting import elf, limits
+from grafting import limits
 from grafting.diagnostics import GraftError
-from grafting.elf import ALLOC, FUNC, GLOBAL, LOCAL, NOBITS, PROGBITS, WRITE, Relocation, Section, Symbol
-from grafting.object_file import dump, load
+from grafting.objects import elf
+from grafting.objects.elf import ALLOC, FUNC, GLOBAL, LOCAL, NOBITS, PROGBITS, WRITE, Relocation, Section, Symbol
+from grafting.objects.object_file import dump, load
 from grafting.program import Program
 
 

@@ -17,11 +17,13 @@ import pytest
 
 import jit
 import verifier
-from grafting import InternalError, Program, btf, compile_graft, elf, hooks, llvm, object_file
+from grafting import InternalError, Program, compile_graft, hooks
 from grafting.compiler import compile_in_worker, compile_object, lowered, show_ir
 from grafting.diagnostics import Source
 from grafting.isa import CallHelper
-from grafting.llvm_worker import Worker
+from grafting.lowering import llvm
+from grafting.lowering.llvm_worker import Worker
+from grafting.objects import btf, elf, object_file
 
 SAMPLES = sorted((Path(__file__).resolve().parents[1] / "samples").glob("*.graft"))
 CASES = sorted((Path(__file__).with_name("cases") / "lowering").glob("*.graft"))

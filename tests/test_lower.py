@@ -11,7 +11,7 @@ import verifier
 from grafting import Program, typed
 from grafting.compiler import checked, compile_source, lowered
 from grafting.diagnostics import NO_SPAN, GraftError, Source
-from grafting.lower_match import Interval, intervals
+from grafting.lowering.match import Interval, intervals
 from grafting.program import TestCase
 from jit.testing import run_test
 

@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grafting import hooks, limits, metadata
+from grafting import hooks, limits
 from grafting.diagnostics import GraftError, Source, Span
-from grafting.elf import Where
-from grafting.metadata import HandlerNote, MapNote, Metadata
-from grafting.object_file import dump, load
+from grafting.objects import metadata
+from grafting.objects.elf import Where
+from grafting.objects.metadata import HandlerNote, MapNote, Metadata
+from grafting.objects.object_file import dump, load
 from grafting.program import Budget, DebugInfo, OpSpec, Program, ProtocolSpec, SlotSpec, TestCase
 
 WHERE = Where("test.o", ".graft")

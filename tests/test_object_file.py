@@ -15,14 +15,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from objects import DATA, FULL, GOOD_MAP, MAPS, REPLY, TIMER, TIMER_SECTION, made, maps_object, program, section
 
-from grafting import btf, compile_graft, elf, hooks, isa, map_definitions
-from grafting.assembly import assemble
-from grafting.btf import Btf
+from grafting import compile_graft, hooks, isa
+from grafting.assembly.assembler import assemble
 from grafting.diagnostics import GraftError, Source
-from grafting.elf import ALLOC, FUNC, GLOBAL, LOCAL, OBJECT, PROGBITS, WRITE, Elf, Relocation, Section, Symbol
-from grafting.elf import SECTION as SECTION_SYMBOL
 from grafting.isa import Instruction, LoadMap, LoadMapValue
-from grafting.object_file import dump, load
+from grafting.objects import btf, elf, map_definitions
+from grafting.objects.btf import Btf
+from grafting.objects.elf import ALLOC, FUNC, GLOBAL, LOCAL, OBJECT, PROGBITS, WRITE, Elf, Relocation, Section, Symbol
+from grafting.objects.elf import SECTION as SECTION_SYMBOL
+from grafting.objects.object_file import dump, load
 from grafting.program import Budget, LineInfo, MapKind, MapSpec, Program
 
 # --- identity --------------------------------------------------------------------------------------------------------

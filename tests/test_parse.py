@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from grafting import grammar, limits, syntax
+from grafting import limits, syntax
 from grafting.diagnostics import Diagnostic, GraftError, Source
-from grafting.lexer import HARD_WORDS, SIGNS, SOFT_WORDS, scan
-from grafting.mistakes import expected
-from grafting.parse import decode, parse
+from grafting.parsing import grammar
+from grafting.parsing.lexer import HARD_WORDS, SIGNS, SOFT_WORDS, scan
+from grafting.parsing.mistakes import expected
+from grafting.parsing.parse import decode, parse
 
 CASES = yaml.safe_load((Path(__file__).parent / "cases" / "parse_errors.yaml").read_text())
 SAMPLES = sorted((Path(__file__).resolve().parents[1] / "samples").glob("*.graft"))

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from random_programs import binary
 
-from grafting.intervals import (
+from grafting.checking.intervals import (
     CONTRARY,
     Interval,
     arithmetic,

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grafting.diagnostics import NO_SPAN, Diagnostic, GraftError, Label, Severity, Source, Span
-from grafting.parse import parse
+from grafting.parsing.parse import parse
 from grafting.render import as_dict, concise, full
 
 

@@ -14,7 +14,8 @@ import pytest
 import yaml
 
 import verifier
-from grafting import Program, assembly, hooks
+from grafting import Program, hooks
+from grafting.assembly import assembler
 from grafting.program import Handler, MapKind, MapSpec, OpSpec, ProtocolSpec, SlotSpec
 
 CASES = Path(__file__).parent / "cases"
@@ -34,7 +35,7 @@ SLOTS = (SlotSpec("disk", BLOCK), SlotSpec("mute", BLOCK, send=False), SlotSpec(
 def program(case: dict[str, Any]) -> Program:
     name, _, size = case["hook"].partition(":")
     hook = getattr(hooks, name)(int(size)) if size else hooks.GRAFT_HOOKS[name]
-    handler = Handler(name, hook, assembly.assemble(case["code"]), maps=len(MAPS))
+    handler = Handler(name, hook, assembler.assemble(case["code"]), maps=len(MAPS))
     return Program("case", (handler,), MAPS, SLOTS)
 
 

@@ -102,7 +102,7 @@ def _rest_of_line(program: Program, info: LineInfo) -> Span:
 
 
 def _text(handler: Handler, pc: int) -> str:
-    from grafting.disassembly import disassemble_operation
+    from grafting.assembly.disassembler import disassemble_operation
 
     return disassemble_operation(handler.operations[pc])
 
