@@ -44,7 +44,7 @@ def _key(source: Source, target: str) -> str:
     digest = hashlib.sha256(f"{target} {source.filename!r}\n".encode())
     llvmlite = find_spec("llvmlite")
     theirs = [Path(llvmlite.origin).with_name("_version.py")] if llvmlite and llvmlite.origin else []
-    for path in (*theirs, *sorted(_OURS.iterdir())):
+    for path in (*theirs, *sorted(_OURS.rglob("*"))):
         if path.suffix in (".py", ".lark"):
             found = path.stat()
             digest.update(f"{path.name} {found.st_size} {found.st_mtime_ns}\n".encode())

@@ -1,81 +1,96 @@
-"""Every code of an error about source text, with a short title: what a code stands for, wherever it is raised.
+"""Every code of an error, and what `graft explain` says of it.
 
-Codes are stable: a code is never given another meaning, and one that is no longer raised is left out for good.
-`tests/test_codes.py` holds this table and the code that raises errors to each other.
+The entries are data: `explanations/G01.toml` … `G09.toml`, one file a hundred-block, read when first asked for. Codes
+are stable: a code is never given another meaning, and one that is no longer raised is left out for good.
 
-    G01xx syntax    G02xx names and types    G03xx ranges, absence, layout, size    G04xx compilation, emission
+    G01xx syntax      G02xx names and types    G03xx ranges, absence, layout, size    G04xx compilation, emission
+    G05xx bytecode    G06xx verification       G07xx running    G08xx kernel model    G09xx files, command line
+
+An entry holds two examples which differ in one thing: the bad one is refused with exactly this code, first of all, the
+good one is accepted. `tests/test_explanations.py` executes both, and holds the entries and the code that raises errors
+to each other.
 """
 
 from __future__ import annotations
 
-from typing import Final
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from enum import Enum
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
 
-TITLES: Final[dict[str, str]] = {
-    # --- syntax ------------------------------------------------------------------------------------------------------
-    "G0101": "the source is too long",
-    "G0102": "the source is not Unicode text",
-    "G0103": "the source contains a NUL character",
-    "G0104": "too many open brackets",
-    "G0105": "a bracket has no partner",
-    "G0106": "the file does not begin with `graft NAME`",
-    "G0107": "something else is expected here",
-    "G0108": "a character or text that means nothing",
-    "G0109": "not a number",
-    "G0110": "a value is not used",
-    "G0111": "comparisons do not chain",
-    "G0112": "expressions or blocks are nested too deeply",
-    "G0113": "a clause is given twice",
-    "G0114": "not a place that can be assigned",
-    "G0115": "parentheses around a verdict",
-    # --- names and types ---------------------------------------------------------------------------------------------
-    "G0201": "no such name",
-    "G0202": "declared or given twice",
-    "G0203": "no such type, struct or protocol",
-    "G0204": "wrong type",
-    "G0205": "no such field, variant, property or operation",
-    "G0207": "a number does not fit",
-    "G0208": "an operator or a use does not apply to this type",
-    "G0210": "wrong number of arguments or elements",
-    "G0211": "not a constant",
-    "G0212": "a constant cannot be computed",
-    "G0214": "cannot be assigned",
-    "G0215": "a match leaves out a value",
-    "G0216": "an empty range in a pattern",
-    "G0217": "a pattern that is never reached",
-    "G0218": "`break` or `continue` outside of a loop",
-    "G0219": "a handler or function can end without its result",
-    "G0220": "not what this body returns",
-    "G0221": "no verdict of this event",
-    "G0222": "a function leads to itself",
-    "G0223": "the name of something else",
-    "G0224": "not an element of a map",
-    "G0225": "a capability cannot be passed on",
-    "G0226": "not allowed in this event",
-    "G0227": "a reply that is not declared, or is missing",
-    "G0228": "a part of the body is sent with options",
-    "G0229": "a call has no effect",
-    "G0230": "no such event, or wrongly narrowed",
-    "G0231": "no such unit of a budget",
-    "G0232": "an expectation before any event",
-    "G0233": "a graft without a handler",
-    # --- ranges, absence, layout, size -------------------------------------------------------------------------------
-    "G0301": "an index is not proved to be in range",
-    "G0302": "what may be absent has no `else`",
-    "G0303": "not a view of a body",
-    "G0304": "an `else` for what is never absent",
-    "G0305": "implicit padding would be needed",
-    "G0306": "too many bytes",
-    "G0307": "a part of a body ends before it begins",
-    "G0308": "an `else` neither leaves nor gives a value",
-    "G0309": "a loop without a bound",
-    "G0310": "a view is used when it is no longer valid",
-    "G0311": "more than a graft may have",
-    "G0312": "an empty or endless declaration",
-    "G0313": "not a value here",
-    "G0314": "too large with its functions inlined",
-    # --- compilation -------------------------------------------------------------------------------------------------
-    "G0401": "no such target",
-    "G0402": "the locals do not fit a stack frame",
-    "G0404": "a send that no helper can do",
+BLOCKS: Final[Mapping[str, str]] = {
+    "G01": "syntax",
+    "G02": "names and types",
+    "G03": "ranges, absence, layout and size",
+    "G04": "compilation",
+    "G05": "bytecode and object files",
+    "G06": "verification",
+    "G07": "running",
+    "G08": "the kernel model",
+    "G09": "files and the command line",
 }
-"""Code -> title, in order."""
+"""The first three characters of a code -> what its block is about, in order."""
+
+_FOLDER: Final = Path(__file__).parent / "explanations"
+
+
+class Kind(Enum):
+    """What an example is, and so how it is executed."""
+
+    GRAFT = "graft"  # source text: compiled, verified, its tests run
+    ASSEMBLY = "assembly"  # bytecode of one handler: assembled, verified
+    PYTHON = "python"  # statements, the bad ones end with the call that raises
+    SHELL = "shell"  # lines `$ graft …`, executed in a folder that holds the entry's files
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What there is to say of one code.
+
+    `text` tells the rule, its reason and the way out. `hook` is that of `ASSEMBLY` examples: a hook of the ABI, or
+    `raw_memory(SIZE)` or `raw_context(SIZE)`. `files` are those that `SHELL` examples find: name -> content.
+    """
+
+    code: str
+    title: str
+    text: str
+    kind: Kind
+    bad: str
+    good: str
+    hook: str = ""
+    files: tuple[tuple[str, str], ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the entry as JSON data."""
+        return asdict(self) | {"kind": self.kind.value, "files": dict(self.files)}
+
+
+def explain(code: str) -> Explanation | None:
+    """Return the entry of a code, such as `G0301`, or None if there is no such code."""
+    return _block(code[:3]).get(code) if code[:3] in BLOCKS else None
+
+
+def entries(block: str) -> tuple[Explanation, ...]:
+    """Return the entries of a block, such as `G03`, in order."""
+    return tuple(_block(block).values())
+
+
+def all_codes() -> tuple[str, ...]:
+    """Return every code, in order."""
+    return tuple(entry.code for block in BLOCKS for entry in entries(block))
+
+
+@cache
+def _block(name: str) -> Mapping[str, Explanation]:
+    """Return the entries of a block, in order."""
+    entries = tomllib.loads((_FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
+    return {code: _explanation(code, entries[code]) for code in sorted(entries)}
+
+
+def _explanation(code: str, entry: dict[str, Any]) -> Explanation:
+    files = tuple(entry.pop("files", {}).items())
+    texts = {field: str(value).strip("\n") for field, value in entry.items()}
+    return Explanation(code, kind=Kind(texts.pop("kind")), files=files, **texts)

@@ -1,6 +1,6 @@
 """The way from source text to an object and a `Program`, stage by stage.
 
-    parse -> check -> lower -> LLVM -> ELF object, DWARF dropped -> object_file.load -> Program
+    parse -> check -> lower -> LLVM -> ELF object -> names placed, DWARF dropped -> object_file.load -> Program
 
 What comes out is what the loader reads from the object: a graft that was just compiled and one that was loaded from a
 file are the same `Program`. Builds are reproducible: the object depends on the source text and on the file's name as
@@ -11,16 +11,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from grafting import typed
 from grafting.checking.check import check
 from grafting.diagnostics import Source, Span
-from grafting.lowering import llvm, lower
+from grafting.lowering import llvm, lower, placement
 from grafting.lowering import target as targets
-from grafting.objects import elf, object_file
+from grafting.objects import elf, metadata, object_file
 from grafting.parsing.parse import parse
 from grafting.program import Program
 
@@ -46,8 +46,18 @@ def compile_object(
     the process that it runs in (see `grafting.lowering.llvm_worker`). Raises GraftError, and InternalError if LLVM
     refuses our code.
     """
-    data = emit(lowered(source, target=target).text)
-    return data if debug else elf.without_debug(data)
+    module = lowered(source, target=target)
+    file = elf.read(emit(module.text), source.filename, dwarf=True)
+    return elf.write(_finished(file, module, dwarf=debug))
+
+
+def _finished(file: elf.Elf, module: lower.Lowered, *, dwarf: bool = False) -> elf.Elf:
+    """Return what LLVM made with its section `.graft`, which places names by the DWARF; that is kept if `dwarf`."""
+    said = metadata.encode(placement.placed(file, module))
+    kept = tuple(section for section in file.sections if dwarf or not section.is_dwarf)
+    number = 1 + max(section.number for section in file.sections)
+    section = elf.Section(number, metadata.SECTION, elf.PROGBITS, elf.ALLOC, said, len(said))
+    return replace(file, sections=(*kept, section))
 
 
 def compile_in_worker(source: Source, worker: Worker, *, target: str = "model") -> Program:
@@ -84,8 +94,8 @@ def _interleaved(text: str, source: Source) -> str:
     shown: list[str] = []
     current = 0
     for row in text.splitlines():
-        if row.startswith(("!", "@graft_metadata")):
-            continue  # what the other lines refer to, and what `.graft` holds
+        if row.startswith(("!", "  #dbg_")):
+            continue  # what the other lines refer to, and names
         mark = _MARK.search(row)
         line = line_of.get(mark[1], 0) if mark else 0
         if line and line != current and row.startswith(" "):

@@ -70,12 +70,24 @@ class Label:
 
 
 @dataclass(frozen=True, slots=True)
+class Edit:
+    """Replace the characters of `span` by `text`."""
+
+    span: Span
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Diagnostic:
     """One thing to tell the user.
 
     `code` is stable and documented (`G` and four digits); `primary` is where the caret goes; `labels` are further
     places that explain it; `notes` say why; `helps` say what edit would mend it. `pc` is the instruction concerned,
-    where bytecode is (counted in 8-byte slots from the start of `handler`).
+    where bytecode is (counted in 8-byte slots from the start of `handler`). `edits` together make the change that the
+    first of `helps` describes, if the place and the text of it are known. `path` says what was decided on the way to
+    the place, first things first, for people: each a span (NO_SPAN if unknown) and a sentence. `decisions` are the
+    branches, as (pc, taken), that lead from the handler's start to `pc`, first things first: for the search for a
+    witness, not for people.
     """
 
     code: str
@@ -88,6 +100,9 @@ class Diagnostic:
     helps: tuple[str, ...] = ()
     handler: str | None = None
     pc: int | None = None
+    edits: tuple[Edit, ...] = ()
+    path: tuple[Label, ...] = ()
+    decisions: tuple[tuple[int, bool], ...] = ()
 
     def __str__(self) -> str:
         where = self.source.filename if self.source else "<bytecode>"

@@ -107,6 +107,47 @@ class LineInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class Register:
+    """Register `number`, 0 to 9."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class StackSlot:
+    """The stack memory that begins `offset` bytes from r10; negative."""
+
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """No place: the value is this number."""
+
+    value: int
+
+
+Place = Register | StackSlot
+
+
+@dataclass(frozen=True, slots=True)
+class ValueName:
+    """What a source calls a value: before each instruction from slot `first_pc` to `last_pc`, it is what `place` holds.
+
+    `name` is source text: a local ("i"), a view ("node"), or what never changes ("msg.tag", "node.count"). `type` is
+    its type in the source; that of a view is what it shows, its value being that struct's address. A view's address is
+    `plus` bytes from what `place` holds. An array local has its first byte at `place`; a bool is the lowest bit.
+    """
+
+    name: str
+    type: str
+    first_pc: int
+    last_pc: int
+    place: Place | Constant
+    plus: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class TestCase:
     """An in-file test, run by `jit.testing`: names and numbers only, no syntax of the language.
 
@@ -144,6 +185,7 @@ class Handler:
     budget: Budget = Budget()
     lines: tuple[LineInfo, ...] = ()
     maps: int = 0  # how many maps the program declares; what map numbers are checked against
+    names: tuple[ValueName, ...] = ()  # a hint, as `lines`
 
     def __post_init__(self) -> None:
         _ = self.operations  # an ill-formed handler cannot exist
@@ -157,6 +199,18 @@ class Handler:
     def operations(self) -> dict[int, Operation]:
         """The decoded instructions by program counter, in order of address."""
         return wellformed.check(self.instructions, maps=self.maps, handler=self.name)
+
+    def names_at(self, pc: int) -> dict[Place, ValueName]:
+        """Return what is known by name before the instruction at slot `pc`, by place; constants are left out.
+
+        Where one place has several names the last of `names` is given: the variable that was declared last, if any is
+        among them.
+        """
+        return {
+            name.place: name
+            for name in self.names
+            if name.first_pc <= pc <= name.last_pc and not isinstance(name.place, Constant)
+        }
 
     def line_at(self, pc: int) -> LineInfo | None:
         """Return the line info that covers slot `pc`, or None."""

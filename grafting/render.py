@@ -38,7 +38,7 @@ _GUTTER: Final = "1;34"
 
 def full(diagnostic: Diagnostic, *, color: bool = False) -> str:
     """Return a diagnostic with an excerpt of its source, several lines without a newline at the end."""
-    paint = _painter(color)
+    paint = painter(color)
     severity = diagnostic.severity
     head = paint(f"{severity.value}[{diagnostic.code}]", _COLOURS[severity])
     lines = [head + paint(f": {_clean(diagnostic.message)}", _BOLD)]
@@ -54,7 +54,7 @@ def full(diagnostic: Diagnostic, *, color: bool = False) -> str:
         ink = _COLOURS[severity] if row.sign == "^" else _GUTTER
         text = paint(row.text, ink) if row.sign in ("^", "-") else row.text
         lines.append(f"{paint(gutter, _GUTTER)} {text}".rstrip())
-    remarks = [("note", note) for note in diagnostic.notes] + [("help", help_) for help_ in diagnostic.helps]
+    remarks = [("note", note) for note in notes(diagnostic)] + [("help", help_) for help_ in diagnostic.helps]
     if excerpt and remarks:
         lines.append(bar)
     for word, text in remarks:
@@ -62,6 +62,12 @@ def full(diagnostic: Diagnostic, *, color: bool = False) -> str:
         lines.append(f"{margin} {paint('=', _GUTTER)} {paint(word, _BOLD)}: {first}")
         lines += [f"{margin}   {' ' * len(word)}  {line}" for line in rest]
     return "\n".join(lines)
+
+
+def notes(diagnostic: Diagnostic) -> list[str]:
+    """Return the notes, the last being the part of the path that has no place in the source."""
+    unplaced = [label.message for label in diagnostic.path if not label.span.known]
+    return [*diagnostic.notes, *(["on the path where " + ",\n".join(unplaced)] if unplaced else [])]
 
 
 def concise(diagnostic: Diagnostic) -> str:
@@ -82,11 +88,13 @@ def as_dict(diagnostic: Diagnostic) -> dict[str, Any]:
         "severity": diagnostic.severity.value,
         "message": diagnostic.message,
         "file": diagnostic.source.filename if diagnostic.source else None,
-        **_positions(lines, diagnostic.primary.span),
+        **positions(lines, diagnostic.primary.span),
         "label": diagnostic.primary.message,
-        "labels": [{**_positions(lines, label.span), "message": label.message} for label in diagnostic.labels],
+        "labels": [{**positions(lines, label.span), "message": label.message} for label in diagnostic.labels],
+        "path": [{**positions(lines, label.span), "message": label.message} for label in diagnostic.path],
         "notes": list(diagnostic.notes),
         "helps": list(diagnostic.helps),
+        "edits": [{**positions(lines, edit.span), "text": edit.text} for edit in diagnostic.edits],
         "handler": diagnostic.handler,
         "pc": diagnostic.pc,
     }
@@ -112,7 +120,8 @@ def _lines(source: Source | None) -> list[str]:
     return source.text.split("\n") if source and source.text else []
 
 
-def _positions(lines: Sequence[str], span: Span) -> dict[str, Any]:
+def positions(lines: Sequence[str], span: Span) -> dict[str, Any]:
+    """Return `start` and `end` of a span within the lines of its source, as `as_dict` describes them."""
     if not span.known:
         return {"start": None, "end": None}
     line, column = _end(lines, span)
@@ -157,7 +166,7 @@ def _excerpt(diagnostic: Diagnostic) -> list[_Row]:
     lines = _lines(diagnostic.source)
     marks = [
         *_marks(lines, diagnostic.primary, "^"),
-        *(mark for label in diagnostic.labels for mark in _marks(lines, label, "-")),
+        *(mark for label in (*diagnostic.labels, *diagnostic.path) for mark in _marks(lines, label, "-")),
     ]
     rows: list[_Row] = []
     shown = 0
@@ -251,7 +260,7 @@ def _clean(text: str) -> str:
     return "".join(c if c == "\n" else _shown(c, 0)[0] for c in text)
 
 
-def _painter(color: bool) -> Callable[[str, str], str]:
+def painter(color: bool) -> Callable[[str, str], str]:
     """Return what wraps text in the codes of a colour, or leaves it as it is."""
     if color:
         return lambda text, code: f"\x1b[{code}m{text}\x1b[0m"

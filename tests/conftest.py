@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-COMPILING = ("numba", "test_tiers", "test_kernel_tiers", "test_conformance", "test_maps", "graft compare")
+COMPILING = ("numba", "test_tiers", "test_kernel_tiers", "test_conformance", "test_maps", "graft compare", "G0809")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -585,6 +585,8 @@ def matches(draw: st.DrawFn, scope: tuple[Variable, ...], body: object) -> Match
         st.lists(st.integers(type_.minimum, type_.maximum), min_size=2 * count, max_size=2 * count, unique=True)
     )
     bounds.sort()
+    if count == 1 and bounds == [type_.minimum, type_.maximum]:
+        bounds[1] -= 1  # else nothing is left for the last arm
     arms = tuple((bounds[2 * n], bounds[2 * n + 1], body()) for n in range(count))  # type: ignore[operator]
     return Match(draw(expressions(type_, scope, 2)), arms, body())  # type: ignore[operator]
 

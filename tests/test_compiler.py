@@ -54,7 +54,11 @@ def test_the_ir_has_each_source_line_before_its_code(optimised: bool) -> None:
     marks = [f"; g.graft:{line}  {code}" for line, code in STATEMENTS.items()]
     places = lines_that_hold(text, *marks)
     assert places == sorted(places)
-    lookup, store = lines_that_hold(text, "call ptr inttoptr (i64 1 to ptr)", "store i64 %v17, ptr @n")
+    lookup, *stores = [
+        number for number, row in enumerate(text.splitlines())
+        if "call ptr inttoptr (i64 1 to ptr)" in row or re.search(r"store i64 %v\d+, ptr @n", row)
+    ]  # fmt: skip
+    (store,) = stores
     assert places[0] < lookup < places[1] < places[2] < store
 
 
@@ -69,16 +73,16 @@ def test_shown_ir_has_no_debug_metadata() -> None:
 
 def test_a_listing_has_each_source_line_before_its_instructions() -> None:
     text = bytecode(compile_source(SOURCE))
-    places = lines_that_hold(text, *(f"; g.graft:{line}:" for line in STATEMENTS))
+    places = lines_that_hold(text, *(f"# g.graft:{line}:" for line in STATEMENTS))
     assert places == sorted(places)
     assert [text.splitlines()[place].split("  ", 1)[1] for place in places] == list(STATEMENTS.values())
-    call, test = lines_that_hold(text, "; map_lookup_elem", "if r1 > 3")
+    call, test = lines_that_hold(text, "# map_lookup_elem", "if r1 > 3")
     assert places[0] < call < places[1] < test < places[2]
 
 
 def test_a_listing_names_every_instruction_once() -> None:
     program = compile_source(SOURCE)
-    shown = [int(pc) for pc in re.findall(r"^ +(\d+): ", bytecode(program), re.MULTILINE)]
+    shown = [int(pc) for pc in re.findall(r"^ +L(\d+): ", bytecode(program), re.MULTILINE)]
     assert shown == list(program.handlers[0].operations)
 
 

@@ -99,7 +99,7 @@ def test_libbpf_opens_what_is_dumped(tmp_path: Path) -> None:
 
 def test_stripping_debug_sections_changes_nothing_that_is_loaded() -> None:
     data = (DATA / "follow.o").read_bytes()
-    assert load(elf.without_debug(data), "follow.o") == load(data, "follow.o")
+    assert load(elf.write(elf.read(data)), "follow.o") == load(data, "follow.o")
 
 
 @pytest.mark.parametrize(

@@ -118,6 +118,7 @@ PROVED = [
     "let t = msg.tag\nlet x = ring[t] else { return deliver }\nhops = ring[t]",
     "let x = wanted[1] else { 3 }\nring[msg.tag] = x else { return deliver }",
     "if false { hops = ring[msg.tag] }",
+    NODE + "if node.count < 31 { send disk.read(1) else {} hops = node.keys[node.count] }",
 ]
 UNPROVED = [
     "hops = ring[msg.tag % 17]",
@@ -141,7 +142,7 @@ UNPROVED = [
     "let s = msg.status\nif s < 16 { hops = ring[s] }",
     "if hops < 16 { note(msg.tag) ready = ring[hops] == 0 }",
     "if hops < 16 { ring[0] = 99 ready = ring[hops] == 0 }",
-    NODE + "if node.count < 31 { send disk.read(1) else {} hops = node.keys[node.count] }",
+    ROW + "if r.count < 8 { send disk.read(1) else {} hops = r.bytes[r.count] }",
     ROW + "let q = rows[2] else { return deliver }\nif r.count < 8 { q.count = 9 hops = r.bytes[r.count] }",
     "let x = ring[msg.tag] else { ring[msg.tag] }",
     "let k = kinds[1] else { return deliver }\nhops = ring[k as u32]",
@@ -166,8 +167,11 @@ def test_a_function_is_judged_for_every_argument() -> None:
 
 def test_the_error_states_the_range_known_and_the_ways_out() -> None:
     (error,) = errors(in_handler("for i in 2..msg.tag max 20 { hops = ring[i] }"))
-    assert error.primary.message == "`i` is 2..=19 here, `ring` has 16 elements"
+    assert error.message == "this is element i of `ring`, which has 16"
+    assert error.primary.message == "`i` is 2..=19 here"
+    assert [label.message for label in error.path] == ["`i` is 2..=19"]
     assert error.helps == (
+        "bound the loop: `for i in 2..msg.tag max 16`",
         "guard it: `if i < 16 { .. }`",
         "mask it: `i & 15`",
         "or say what happens: `let x = ring[i] else { .. }`",

@@ -171,3 +171,21 @@ def test_data_say_where_the_span_is(text: str, data: st.DataObject) -> None:
     assert found["end"]["line"] == behind.line
     line = text.split("\n")[behind.line - 1]
     assert found["end"]["column"] == min(behind.column, len(line) + 1)
+
+
+def test_a_path_is_shown_in_the_source_and_in_a_note_where_it_has_no_place() -> None:
+    source = Source("x.c", "if (a)\n  b;\n")
+    branch, access = Span(1, 5, 4, 5), Span(2, 3, 9, 10)
+    path = (Label(branch, "`a` is true"), Label(NO_SPAN, "`r2 == 0` is false"), Label(NO_SPAN, "`r3 > 1` is true"))
+    diagnostic = Diagnostic("G0605", "no", Label(access, "here"), source, path=path)
+    assert full(diagnostic).split("\n")[2:] == [
+        "  |",
+        "1 | if (a)",
+        "  |     - `a` is true",
+        "2 |   b;",
+        "  |   ^ here",
+        "  |",
+        "  = note: on the path where `r2 == 0` is false,",
+        "          `r3 > 1` is true",
+    ]
+    assert [entry["message"] for entry in as_dict(diagnostic)["path"]] == [label.message for label in path]

@@ -54,17 +54,21 @@ def disassemble(code: Sequence[Instruction]) -> str:
     for pc, op in ops.items():
         if pc in targets:
             lines.append(f"L{pc}:")
-        text = disassemble_operation(op)
+        text = disassemble_slot(code, pc, op)
         match op:
             case Goto(target) | Branch(target=target) | CallLocal(target):
                 if target not in targets:
                     text = text.replace(f"L{target}", f"{target - pc - 1:+d}")
             case _:
                 pass
-        if code[pc].opcode == isa.JA32:
-            text = text.replace("goto", "gotol")
         lines.append(f"    {text}")
     return "\n".join(lines) + "\n"
+
+
+def disassemble_slot(code: Sequence[Instruction], pc: int, op: Operation) -> str:
+    """Return the operation at slot `pc` of `code` as text that gives the same slots back; jumps go to labels."""
+    text = disassemble_operation(op)
+    return text.replace("goto", "gotol") if code[pc].opcode == isa.JA32 else text
 
 
 def disassemble_operation(op: Operation) -> str:

@@ -75,14 +75,18 @@ def assign(cx: Context, stmt: syntax.Assign, otherwise: typed.Block | None) -> t
 
 
 def report_needless_else(cx: Context, message: str, expr: syntax.Expr, span: Span, label: str) -> None:
-    """Report an `else` that has nothing to do. It stands for the last index only, not for one before a field."""
+    """Report an `else` that has nothing to do, also one that was meant for an index before a field."""
     inner = expr
     while isinstance(inner, syntax.Member):
         inner = inner.base
-    helps = "leave the `else` out"
     if isinstance(inner, syntax.Index) and inner is not expr:
-        helps = f"to check an index, bind its element first: `let x = {cx.report.text(inner.span)} else {{ .. }}`"
-    cx.report.error("G0304", message, span, label, helps=(helps,))
+        element = cx.report.text(inner.span)
+        cx.report.error(
+            "G0304", "this `else` checks no index", span, f"a field follows `{element}`",
+            helps=(f"to check the index, bind the element first: `let x = {element} else {{ .. }}`",),
+        )  # fmt: skip
+    else:
+        cx.report.error("G0304", message, span, label, helps=("leave the `else` out",))
 
 
 def _combined(cx: Context, stmt: syntax.Assign, place: typed.Place, type_: Scalar) -> typed.Expr | None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from grafting import hooks, syntax, typed
 from grafting.checking.items import Items
 from grafting.checking.layout import OpLayout
-from grafting.checking.reporter import Reporter
+from grafting.checking.reporter import Help, Reporter
 from grafting.checking.scope import FunctionName, Scope, Symbol, suggest
 from grafting.types import Scalar
 
@@ -66,7 +66,7 @@ class Context:
         """Return the scalar type as written, or None if that was reported."""
         return self.items.scalar_type(tree)
 
-    def unknown(self, name: str) -> tuple[str, ...]:
+    def unknown(self, name: str) -> tuple[Help, ...]:
         """Return the help line for a name that is not found."""
         if self.report.full:
             return ()

@@ -1,8 +1,7 @@
 """Expressions: names resolved, types found, every literal and conversion made explicit.
 
-The only implicit conversion is one that loses nothing, from a number type to a wider one. A type flows down only to
-where a bare number waits for one: `infer` gives an expression the type that it has by itself, with `hint` for bare
-numbers, and `demand` then insists on a type.
+A type flows down only to where a bare number waits for one: `infer` gives an expression the type that it has by itself,
+with `hint` for bare numbers, and `demand` then insists on a type; what fits where is told by `conversions`.
 
 What is not a value by itself has its own kind of *reference*: a place in memory, an element of a map or a view of the
 body (which may be absent and so need a `let .. else`), the whole body (of which a range can be sent).
@@ -16,8 +15,8 @@ from grafting import syntax, typed
 from grafting.checking import constants
 from grafting.checking.bounds import array_name, report_index
 from grafting.checking.context import Context
+from grafting.checking.conversions import literal, mismatch, operands_differ, same_type, widened
 from grafting.checking.intervals import Interval
-from grafting.checking.reporter import Reporter
 from grafting.checking.scope import (
     ConstantName,
     EnumName,
@@ -45,8 +44,6 @@ from grafting.types import (
     Scalar,
     StructType,
     Type,
-    register_type,
-    widens,
 )
 
 PROPERTIES: dict[str, tuple[str, IntType]] = {
@@ -62,7 +59,6 @@ PROPERTIES: dict[str, tuple[str, IntType]] = {
 }
 """Property of a message -> (name in the typed tree, type)."""
 PARTS = ("body", "reply", "caps")
-NO_CONVERSION = "only a conversion that loses nothing is implicit"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,33 +100,6 @@ def demand(cx: Context, expr: syntax.Expr, type_: Scalar) -> typed.Expr | None:
         return found
     mismatch(cx.report, expr, type_, found.type, bare=constants.is_bare(expr, cx.find))
     return None
-
-
-def same_type(left: typed.Expr, right: typed.Expr) -> tuple[typed.Expr, typed.Expr] | None:
-    """Return both expressions, the one of the narrower type widened to the other's; None if neither type holds both."""
-    left, right = widened(left, right.type), widened(right, left.type)
-    return (left, right) if left.type == right.type else None
-
-
-def widened(expr: typed.Expr, type_: Type) -> typed.Expr:
-    """Return the expression in a wider integer type that has all its values; unchanged if `type_` is none."""
-    if not isinstance(type_, IntType) or not widens(expr.type, type_):
-        return expr
-    if isinstance(expr, typed.Literal):
-        return typed.Literal(expr.value, type_, expr.span)
-    return typed.Conversion(expr, type_, expr.span)
-
-
-def mismatch(report: Reporter, expr: syntax.Expr, want: Type, have: Type, *, bare: bool = False) -> None:
-    """Report that an expression has another type than its context demands."""
-    what = "a number" if bare else f"`{have}`"
-    helps: tuple[str, ...] = ()
-    if isinstance(want, BoolType) and isinstance(have, IntType):
-        helps = (f"write `{report.text(expr.span)} != 0`",)
-    elif isinstance(want, IntType | EnumType) and isinstance(have, IntType | BoolType | EnumType):
-        helps = (constants.cast_help(report, expr, want),)
-    notes = (NO_CONVERSION,) if helps else ()
-    report.error("G0204", f"expected `{want}`, found {what}", expr.span, f"expected `{want}`", notes=notes, helps=helps)
 
 
 def integer(cx: Context, expr: syntax.Expr, hint: IntType, what: str) -> typed.Expr | None:
@@ -176,14 +145,6 @@ def infer(cx: Context, expr: syntax.Expr, hint: Type | None = None) -> typed.Exp
         case syntax.IntLiteral():
             pass  # is bare
     return None
-
-
-def literal(cx: Context, value: int, hint: Type | None, span: Span) -> typed.Expr | None:
-    """Give a bare number the type of its context, u64 (i64 if negative) where there is none."""
-    if not isinstance(hint, IntType):
-        hint = I64 if value < 0 else U64
-    constant = constants.fit(cx, value, hint, span)
-    return typed.Literal(value, hint, span) if constant else None
 
 
 def _unary(cx: Context, expr: syntax.Unary, hint: Type | None) -> typed.Expr | None:
@@ -233,7 +194,7 @@ def _binary(cx: Context, expr: syntax.Binary, hint: Type | None) -> typed.Expr |
     if expr.op not in ("<<", ">>"):
         both = same_type(left, right)
         if both is None:
-            _operands_differ(cx, expr, left.type, right.type)
+            operands_differ(cx, expr, left.type, right.type)
             return None
         left, right = both
     if comparison:
@@ -257,23 +218,6 @@ def _no_arithmetic(cx: Context, expr: syntax.Binary, type_: Scalar) -> None:
     elif isinstance(type_, EnumType):
         helps = (f"convert it first: `as {type_.repr}`",)
     cx.report.error("G0208", f"`{expr.op}` does not apply to `{type_}`", expr.span, helps=helps)
-
-
-def _operands_differ(cx: Context, expr: syntax.Binary, left: Scalar, right: Scalar) -> None:
-    labels = (Label(expr.left.span, f"a `{left}`"), Label(expr.right.span, f"a `{right}`"))
-    a, b = register_type(left), register_type(right)
-    helps: tuple[str, ...] = ()
-    if isinstance(a, IntType) and isinstance(b, IntType):
-        narrow, wide = (expr.left, right) if a.bits < b.bits else (expr.right, left)
-        helps = (constants.cast_help(cx.report, narrow, wide),)
-    cx.report.error(
-        "G0204",
-        f"the operands of `{expr.op}` have different types, `{left}` and `{right}`",
-        expr.span,
-        labels=labels,
-        notes=(NO_CONVERSION,),
-        helps=helps,
-    )
 
 
 def _cast(cx: Context, expr: syntax.Cast) -> typed.Expr | None:
@@ -518,8 +462,10 @@ def _property(cx: Context, expr: syntax.Member) -> Reference | None:
             return ReceivedCaps(expr.span)
         case "reply":
             return _reply(cx, expr)
+    known = (*PROPERTIES, *PARTS)
     cx.report.error("G0205", f"a message has no property `{name}`", expr.name.span, "no such property",
-                    helps=suggest(name, (*PROPERTIES, *PARTS)))  # fmt: skip
+                    notes=(f"its properties are {', '.join(f'`{each}`' for each in known)}",),
+                    helps=suggest(name, known))  # fmt: skip
     return None
 
 

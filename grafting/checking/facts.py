@@ -1,10 +1,10 @@
 """What is known at one point of a body: the interval of each scalar local, and of scalars read from memory.
 
 Facts about locals last until the local is assigned. Facts about *memory* (state, elements of local arrays, bytes that
-views show, properties of the message) are kept by root and byte offset and last only until the next write to memory
-or the next call of the kernel. Two views may show the same bytes, so a write anywhere forgets everything; and what is
-read again after a call is read by another instruction, about which a verifier of the bytecode knows nothing. `let`
-gives a value a name that keeps what is known.
+views show, properties of the message) are kept by root and byte offset. About what never changes (the message, tables)
+they last; about all else until the next write to memory or the next call of the kernel, since two views may show the
+same bytes. The bytecode keeps to this: for as long as there may be a fact, a place is not loaded again
+(`grafting.lowering.loads`), so that a verifier of the bytecode knows of the value in the register what is known here.
 
 A scalar without an entry may have any value of its type.
 """
@@ -38,6 +38,15 @@ def memory_key(place: typed.Place) -> Memory | None:
     return None if isinstance(type_, ArrayType | StructType) else (place.root, offset, type_)
 
 
+def is_constant(root: Root) -> bool:
+    """Whether nothing that a graft does changes what is read from a root, as long as it means the same bytes."""
+    match root:
+        case typed.ViewVariable(writable=writable):
+            return not writable
+        case _:
+            return isinstance(root, str | typed.ConstTable)
+
+
 def limits_of(variable: typed.Variable) -> Interval:
     """Return every value of a scalar local."""
     assert not isinstance(variable.type, ArrayType)
@@ -64,7 +73,7 @@ class Facts:
 
     def forget_memory(self) -> None:
         """Memory may have changed."""
-        self.memory.clear()
+        self.memory = {key: interval for key, interval in self.memory.items() if is_constant(key[0])}
 
     def forget_root(self, root: Root) -> None:
         """A view is bound anew: what was read through it before says nothing."""

@@ -9,10 +9,12 @@ from grafting.checking.functions import Functions
 from grafting.checking.items import Items
 from grafting.checking.kernel import find_op, find_slot, verdict_names
 from grafting.checking.layout import OpLayout, ProtocolLayout
+from grafting.checking.reporter import Help
 from grafting.checking.scope import MessageName, Poison, TimerName, suggest
 from grafting.checking.statements import block
 from grafting.diagnostics import Label, Span
 from grafting.program import Budget
+from grafting.spelling import either
 from grafting.types import ArrayType, StructType
 
 UNITS = {"insns": "insns", "insn": "insns", "sends": "sends", "send": "sends", "bytes": "bytes", "byte": "bytes"}
@@ -46,7 +48,7 @@ class Handlers:
         args, size = self._declare(cx, tree, cx.event)
         body = block(cx, tree.body)
         if not body.diverges and cx.event.name not in ("timer", "schedule"):
-            names = ", ".join(f"`return {verdict}`" for verdict in verdict_names(cx.event.name))
+            names = either([f"`return {verdict}`" for verdict in verdict_names(cx.event.name)])
             report.error("G0219", "this handler can end without a verdict", report.last(tree.body.span),
                          "reached without `return`", helps=(f"end with {names}",))  # fmt: skip
         if report.count == before:
@@ -108,7 +110,9 @@ class Handlers:
     def _not_served(self, op: syntax.Ident) -> None:
         others: list[ProtocolLayout] = [p for p in self._items.protocols() if op.name in p.ops]
         known = [name for protocol in self._items.serves for name in protocol.ops]
-        helps = (f"write `serve {others[0].spec.name}`",) if others else suggest(op.name, known)
+        helps: tuple[Help, ...] = suggest(op.name, known)
+        if others:
+            helps = (f"write `serve {others[0].spec.name}`",)
         if all(protocol.sound for protocol in self._items.serves) or others:
             self._items.report.error("G0230", f"no protocol that this graft serves has an operation `{op.name}`",
                                      op.span, "not served", helps=helps)  # fmt: skip

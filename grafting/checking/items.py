@@ -204,7 +204,8 @@ class Items:
         offset = self._sections[section].place(type_)
         if self._sections[section].size > limits.MAP_VALUE_BYTES:
             what = "tables" if section == ".rodata" else "state variables"
-            self.report.error("G0311", f"the {what} have more than {limits.MAP_VALUE_BYTES} bytes together", name.span)
+            self.report.error("G0311", f"the {what} have more than {limits.MAP_VALUE_BYTES} bytes together", name.span,
+                              f"{self._sections[section].size} bytes up to this one")  # fmt: skip
         return offset
 
     def _enum(self, tree: syntax.Enum) -> EnumName | None:

@@ -13,6 +13,7 @@ from grafting.checking.layout import OpLayout
 from grafting.checking.payloads import any_payload, arguments, struct_payload
 from grafting.checking.scope import Poison, SlotName, describe, suggest
 from grafting.diagnostics import Label, Span
+from grafting.spelling import either
 from grafting.types import I32, U64
 
 GRANTS_MAX = 4  # capabilities that go with one message: the places of the `send_options` record
@@ -169,7 +170,7 @@ def verdict(
 
 def _report_verdict(cx: Context, event: EventContext, given: syntax.Verdict, names: tuple[str, ...]) -> None:
     others = [name for name in hooks.GRAFT_HOOKS if given.name in verdict_names(name)]
-    allowed = ", ".join(f"`{name}`" for name in names)
+    allowed = either([f"`{name}`" for name in names])
     if others:
         message = f"`{given.name}` is no verdict of a `{event.name}` handler"
         notes: tuple[str, ...] = (f"it is one of {' and '.join(f'`{name}`' for name in others)} handlers",)

@@ -11,7 +11,8 @@ from __future__ import annotations
 from grafting import limits, syntax, typed
 from grafting.checking import constants
 from grafting.checking.context import Context
-from grafting.checking.expressions import WholeBody, demand, infer, mismatch, reference
+from grafting.checking.conversions import mismatch
+from grafting.checking.expressions import WholeBody, demand, infer, reference
 from grafting.checking.layout import OpLayout
 from grafting.checking.scope import StructName
 from grafting.diagnostics import Label, Span

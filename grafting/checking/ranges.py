@@ -25,7 +25,7 @@ A function is checked once with nothing known of its arguments. At a call its bo
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from grafting import typed
 from grafting.checking import walk
@@ -45,6 +45,7 @@ from grafting.checking.intervals import (
     wrapped,
 )
 from grafting.checking.reporter import Reporter
+from grafting.diagnostics import Label, Span
 from grafting.limits import BODY_BYTES
 from grafting.types import BoolType, IntType, Scalar
 
@@ -80,6 +81,8 @@ class _Analysis:
         self._silent = 0
         self._depth = 0
         self._changes = 0
+        self._path: list[Label] = []  # what has been decided on the way, for messages
+        self._functions: dict[typed.Function, walk.Changes] = {}
         self._loops: list[_Exits] = [_Exits()]
         self._calls: list[_Exits] = [_Exits()]
 
@@ -87,10 +90,12 @@ class _Analysis:
 
     def block(self, body: typed.Block, facts: Facts | None) -> Facts | None:
         """Follow a block; facts are None where no path leads. The facts given may be changed."""
+        decided = len(self._path)
         for stmt in body.statements:
             if facts is None:
-                return None
+                break
             facts = self._statement(stmt, facts)
+        del self._path[decided:]
         return facts
 
     def _statement(self, stmt: typed.Stmt, facts: Facts) -> Facts | None:
@@ -114,7 +119,11 @@ class _Analysis:
                 return joined([there, self.block(otherwise, missing)])
             case typed.If(condition=condition, then=then, otherwise=otherwise):
                 yes, no = self.split(condition, facts)
-                return joined([self.block(then, yes), self.block(otherwise, no)])
+                held = self._decided(condition.span, then, yes, "is true")
+                failed = self._decided(condition.span, otherwise, no, "is false")
+                if held is None or failed is None:  # all that goes on has taken the other way
+                    self._decide(condition.span, "is false" if held is None else "is true")
+                return joined([held, failed])
             case typed.For():
                 return self._for(stmt, facts)
             case typed.While():
@@ -260,7 +269,8 @@ class _Analysis:
             if counted is None:
                 return None
             before.set(stmt.counter, counted)
-            return self.block(stmt.body, before)
+            header = replace(stmt.span, end=min(stmt.span.end, stmt.end.span.end))
+            return self._decided(header, stmt.body, before, f"`{stmt.counter.name}` is {counted}", quote=False)
 
         return self._loop(stmt, round_, facts)
 
@@ -269,12 +279,27 @@ class _Analysis:
             again, stopped = self.split(stmt.condition, before)
             if stopped is not None:
                 self._loops[-1].broken.append(stopped)
-            return self.block(stmt.body, again)
+            return self._decided(stmt.condition.span, stmt.body, again, "is true")
 
         return self._loop(stmt, round_, facts)
 
+    def _decided(
+        self, span: Span, body: typed.Block, facts: Facts | None, outcome: str, *, quote: bool = True
+    ) -> Facts | None:
+        """Follow a block that a decision leads to."""
+        decided = len(self._path)
+        self._decide(span, outcome, quote=quote)
+        after = self.block(body, facts)
+        del self._path[decided:]
+        return after
+
+    def _decide(self, span: Span, outcome: str, *, quote: bool = True) -> None:
+        if not self._silent:
+            self._path.append(Label(span, f"`{self._report.text(span)}` {outcome}" if quote else outcome))
+
     def _loop(self, stmt: typed.For | typed.While, round_: _Round, facts: Facts) -> Facts | None:
         """Return the facts after a loop: those at its head, where it may always end, and at each `break`."""
+        self._forget_changed(stmt, facts)
         head = facts if self._depth < PRECISE_LOOPS else _havoc(stmt.body, facts)
         self._depth += 1
         if self._depth <= PRECISE_LOOPS:
@@ -285,6 +310,14 @@ class _Analysis:
         self._loops.pop()
         self._depth -= 1
         return joined([head, *exits.broken])
+
+    def _forget_changed(self, loop: typed.For | typed.While, facts: Facts) -> None:
+        """Forget what a loop may change, on whatever way: what the bytecode loads anew in every round."""
+        changed = walk.changes((loop,), self._functions)
+        if changed.memory:
+            self._forget(facts)
+        for view in changed.views:
+            facts.forget_root(view)
 
     def _fixed_point(self, stmt: typed.For | typed.While, round_: _Round, entry: Facts) -> Facts:
         """Return facts that hold at the loop's head before every round."""
@@ -361,7 +394,6 @@ class _Analysis:
             case typed.MessageField():
                 return self._known(expr, facts)
             case typed.Now(type=type_):
-                self._forget(facts)
                 return whole(type_)
             case typed.Negate(operand=operand, type=type_):
                 return negated(self.expr(operand, facts), type_)
@@ -401,7 +433,8 @@ class _Analysis:
                 continue
             type_ = step.index.type
             assert isinstance(type_, IntType)
-            report_index(self._report, step.index.span, known, type_, step.array, array_name(place, number))
+            name = array_name(place, number)
+            report_index(self._report, step.index.span, known, type_, step.array, name, self._path)
 
     # --- conditions --------------------------------------------------------------------------------------------------
 

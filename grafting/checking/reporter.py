@@ -7,8 +7,25 @@ so once, and returns None (or a `Poison` symbol) so that nobody complains about 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from grafting import limits
-from grafting.diagnostics import Diagnostic, GraftError, Label, Source, Span
+from grafting.diagnostics import Diagnostic, Edit, GraftError, Label, Source, Span
+
+
+@dataclass(frozen=True, slots=True)
+class Instead:
+    """A help whose edit is known: to write `meant` in place of `written`. `text` says so."""
+
+    text: str
+    written: str
+    meant: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+Help = str | Instead
 
 
 class Reporter:
@@ -47,15 +64,22 @@ class Reporter:
         label: str = "",
         *,
         labels: tuple[Label, ...] = (),
+        path: tuple[Label, ...] = (),
         notes: tuple[str, ...] = (),
-        helps: tuple[str, ...] = (),
+        helps: tuple[Help, ...] = (),
     ) -> None:
-        """Record one error, unless the same code was reported for the same place or the report is full."""
+        """Record one error, unless the same code was reported for the same place or the report is full.
+
+        The edit of a help `Instead` is made where the span is all of what is written.
+        """
         if self.full or (code, span) in self._found:
             return
+        here = self.source.text[span.start : span.end]
+        edits = tuple(Edit(span, help_.meant) for help_ in helps if isinstance(help_, Instead) if help_.written == here)
         self._found[code, span] = Diagnostic(
-            code, message, Label(span, label), self.source, labels=labels, notes=notes, helps=helps
-        )
+            code, message, Label(span, label), self.source, labels=labels, path=path, notes=notes,
+            helps=tuple(map(str, helps)), edits=edits,
+        )  # fmt: skip
 
     def finish(self) -> None:
         """Raise GraftError with all that was found, first place first; return if nothing was."""

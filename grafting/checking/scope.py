@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from grafting import syntax, typed
 from grafting.checking.layout import ProtocolLayout
+from grafting.checking.reporter import Instead
 from grafting.diagnostics import Span
 from grafting.program import SlotSpec
 from grafting.spelling import nearest
@@ -131,10 +132,10 @@ def describe(symbol: Symbol) -> str:
             return "a name"
 
 
-def suggest(name: str, candidates: Iterable[str]) -> tuple[str, ...]:
+def suggest(name: str, candidates: Iterable[str]) -> tuple[Instead, ...]:
     """Return the help line for a misspelt name, if there is one."""
     found = nearest(name, candidates)
-    return (f"there is `{found}`, with a name like this: write `{found}`",) if found else ()
+    return (Instead(f"there is `{found}`, with a name like this: write `{found}`", name, found),) if found else ()
 
 
 @dataclass(slots=True)

@@ -10,26 +10,18 @@ from __future__ import annotations
 
 from grafting import syntax, typed
 from grafting.checking import constants, kernel
-from grafting.checking.assign import absent_element, assign, is_writable, report_needless_else
+from grafting.checking.assign import assign, is_writable
+from grafting.checking.bindings import Bound, absent, bind_alias, bind_array, view_is_immutable
 from grafting.checking.context import Context
-from grafting.checking.expressions import (
-    MapElement,
-    ReceivedCaps,
-    WholeBody,
-    call,
-    demand,
-    infer,
-    is_whole_body,
-    mismatch,
-    reference,
-)
+from grafting.checking.conversions import mismatch
+from grafting.checking.expressions import MapElement, call, demand, infer, reference
 from grafting.checking.match import Covered, check_exhaustive, patterns
-from grafting.checking.payloads import Parts, add_parts
 from grafting.checking.scope import Poison
 from grafting.checking.type_names import local_type, resolve
 from grafting.diagnostics import Span
 from grafting.program import MapKind
-from grafting.types import BOOL, U64, ArrayType, IntType, Scalar, StructType, Type
+from grafting.spelling import either
+from grafting.types import BOOL, U64, ArrayType, Scalar, StructType, Type
 
 LIMIT_MAX = (1 << 32) - 1  # rounds of a `while`; far more than any budget allows
 
@@ -145,10 +137,7 @@ def _let(cx: Context, stmt: syntax.Let) -> list[typed.Stmt]:
     return statements
 
 
-_Let = tuple[list[typed.Stmt], typed.Variable | typed.ViewVariable]
-
-
-def _let_value(cx: Context, stmt: syntax.Let) -> _Let | None:
+def _let_value(cx: Context, stmt: syntax.Let) -> Bound | None:
     declared: Type | None = None
     if stmt.type is not None:
         type_ = resolve(cx, stmt.type)
@@ -160,18 +149,28 @@ def _let_value(cx: Context, stmt: syntax.Let) -> _Let | None:
         return _let_absent(cx, stmt, stmt.otherwise, declared)
     match stmt.value:
         case syntax.ArrayLiteral():
-            return _let_array(cx, stmt, stmt.value, declared)
+            return bind_array(cx, stmt, stmt.value, declared)
         case syntax.Name() | syntax.Member() | syntax.Index():
             found = reference(cx, stmt.value)
             if found is None:
                 return None
             if isinstance(found, typed.Place) and isinstance(found.type, StructType | ArrayType):
-                return _let_alias(cx, stmt, found, found.type, declared)
-    value = infer(cx, stmt.value, declared) if declared is None else demand_type(cx, stmt.value, declared)
+                return bind_alias(cx, stmt, found, found.type, declared)
+    value = infer(cx, stmt.value, declared) if declared is None else _demand_type(cx, stmt.value, declared)
     if value is None:
         return None
     variable = typed.Variable(stmt.name.name, value.type, stmt.mutable, stmt.name.span)
     return [typed.Declare(variable, value, (), stmt.span)], variable
+
+
+def _demand_type(cx: Context, expr: syntax.Expr, type_: Type) -> typed.Expr | None:
+    """Return a scalar of a declared type; a declared array type needs an array literal."""
+    if not isinstance(type_, ArrayType | StructType):
+        return demand(cx, expr, type_)
+    found = infer(cx, expr)
+    if found is not None:
+        mismatch(cx.report, expr, type_, found.type, bare=constants.is_bare(expr, cx.find))
+    return None
 
 
 def _abandon(cx: Context, stmt: syntax.Let) -> None:
@@ -182,87 +181,11 @@ def _abandon(cx: Context, stmt: syntax.Let) -> None:
         infer(cx, stmt.value)
 
 
-def demand_type(cx: Context, expr: syntax.Expr, type_: Type) -> typed.Expr | None:
-    """Return a scalar of a declared type; a declared array type needs an array literal."""
-    if not isinstance(type_, ArrayType | StructType):
-        return demand(cx, expr, type_)
-    found = infer(cx, expr)
-    if found is not None:
-        mismatch(cx.report, expr, type_, found.type, bare=constants.is_bare(expr, cx.find))
-    return None
-
-
-def _let_alias(
-    cx: Context, stmt: syntax.Let, place: typed.Place, type_: StructType | ArrayType, declared: Type | None
-) -> _Let | None:
-    if declared is not None and declared != type_:
-        mismatch(cx.report, stmt.value, declared, type_)
-        return None
-    if not _view_is_immutable(cx, stmt):
-        return None
-    variable = typed.ViewVariable(stmt.name.name, type_, is_writable(place), stmt.name.span)
-    return [typed.Alias(variable, place, stmt.span)], variable
-
-
-def _view_is_immutable(cx: Context, stmt: syntax.Let) -> bool:
-    if not stmt.mutable:
-        return True
-    cx.report.error("G0214", f"`{stmt.name.name}` is a view, which always stands for the same bytes", stmt.name.span,
-                    notes=("what it shows can change, what it is cannot",), helps=("leave `mut` out",))  # fmt: skip
-    return False
-
-
-def _let_array(cx: Context, stmt: syntax.Let, literal: syntax.ArrayLiteral, declared: Type | None) -> _Let | None:
-    if declared is not None and not isinstance(declared, ArrayType):
-        cx.report.error("G0204", f"expected `{declared}`, found an array", literal.span, f"expected `{declared}`")
-        return None
-    array = declared if declared is not None else _array_type(cx, literal)
-    if array is None or local_type(cx, array, literal.span) is None:
-        return None
-    variable = typed.Variable(stmt.name.name, array, stmt.mutable, stmt.name.span)
-    if _is_zero(cx, literal, array):
-        return [typed.Declare(variable, None, (), stmt.span)], variable
-    if literal.repeat is None and len(literal.elements) != array.length:
-        constants.element_count(cx, literal, array.length)
-        return None
-    parts: Parts = []
-    if not add_parts(cx, parts, literal, array, 0):
-        return None
-    return [typed.Declare(variable, None, tuple(expr for _, expr in parts), stmt.span)], variable
-
-
-def _is_zero(cx: Context, literal: syntax.ArrayLiteral, array: ArrayType) -> bool:
-    """Tell whether a literal is `[0; n]`, n being right: such an array is filled, not written element by element."""
-    zero = isinstance(literal.elements[0], syntax.IntLiteral) and literal.elements[0].value == 0
-    if literal.repeat is None or not zero or not isinstance(array.element, IntType):
-        return False
-    return constants.integer(cx, literal.repeat, 1, LIMIT_MAX, "the number of elements") == array.length
-
-
-def _array_type(cx: Context, literal: syntax.ArrayLiteral) -> ArrayType | None:
-    """Return the type of an array literal: the element's, of the first one that has a type by itself."""
-    length: int | None = len(literal.elements)
-    if literal.repeat is not None:
-        length = constants.integer(cx, literal.repeat, 1, LIMIT_MAX, "the number of elements")
-    if not literal.elements or length is None:
-        if not literal.elements:
-            cx.report.error("G0313", "an array has at least one element", literal.span)
-        return None
-    typed_ = [element for element in literal.elements if not constants.is_bare(element, cx.find)]
-    if not typed_:
-        return ArrayType(U64, length)
-    if isinstance(typed_[0], syntax.ArrayLiteral):
-        inner = _array_type(cx, typed_[0])
-        return ArrayType(inner, length) if inner is not None else None
-    first = infer(cx, typed_[0])
-    return ArrayType(first.type, length) if first is not None else None
-
-
 # --- let .. else -----------------------------------------------------------------------------------------------------
 
 
-def _let_absent(cx: Context, stmt: syntax.Let, tree: syntax.Block, declared: Type | None) -> _Let | None:
-    value = _absent(cx, stmt.value)
+def _let_absent(cx: Context, stmt: syntax.Let, tree: syntax.Block, declared: Type | None) -> Bound | None:
+    value = absent(cx, stmt.value)
     if value is None:
         block(cx, syntax.Block(tree.statements, span=tree.span))
         return None
@@ -282,13 +205,13 @@ def _let_absent(cx: Context, stmt: syntax.Let, tree: syntax.Block, declared: Typ
 
 def _let_view(
     cx: Context, stmt: syntax.Let, tree: syntax.Block, value: typed.Absent, type_: StructType | ArrayType
-) -> _Let | None:
+) -> Bound | None:
     otherwise = block(cx, syntax.Block(tree.statements, span=tree.span))
     if tree.value is not None:
         cx.report.error("G0308", f"`{stmt.name.name}` is a view: no value can stand for it", tree.value.span,
                         helps=("leave the block here: `return ..`, `break` or `continue`",))  # fmt: skip
         return None
-    if not _must_leave(cx, tree, stmt, value_allowed=False) or not _view_is_immutable(cx, stmt):
+    if not _must_leave(cx, tree, stmt, value_allowed=False) or not view_is_immutable(cx, stmt):
         return None
     match value:
         case typed.Lookup():
@@ -324,54 +247,6 @@ def _else_value(
     if tree.value is not None:
         return (otherwise, default) if default is not None else None
     return (otherwise, None) if _must_leave(cx, tree, stmt, value_allowed=True) else None
-
-
-def _absent(cx: Context, expr: syntax.Expr) -> typed.Absent | None:
-    """Return something that may be absent; None if there is an error, also that it is never absent."""
-    match expr:
-        case syntax.Cast(operand=syntax.Member() as operand) if is_whole_body(cx, operand):
-            return _body_view(cx, expr)
-        case syntax.Index():
-            return absent_element(cx, expr)
-        case syntax.Name() | syntax.Member():
-            match reference(cx, expr):
-                case typed.BodyView() as view:
-                    return view
-                case None:
-                    return None
-                case WholeBody():
-                    cx.report.error("G0313", "the body has no type yet", expr.span,
-                                    helps=(f"write `{cx.report.text(expr.span)} as T`",))  # fmt: skip
-                    return None
-                case ReceivedCaps():
-                    cx.report.error("G0313", "received capabilities are no values", expr.span)
-                    return None
-        case _:
-            if infer(cx, expr) is None:
-                return None
-    report_needless_else(cx, "this is never absent", expr, expr.span, "always has a value")
-    return None
-
-
-def _body_view(cx: Context, expr: syntax.Cast) -> typed.BodyView | None:
-    type_ = resolve(cx, expr.target)
-    at = 0 if expr.at is None else constants.integer(cx, expr.at, 0, (1 << 16) - 1, "the offset of a view")
-    if type_ is None or at is None:
-        return None
-    if not isinstance(type_, StructType | ArrayType):
-        cx.report.error("G0303", f"a view is of a struct or an array, not of a `{type_}`", expr.target.span,
-                        helps=(f"view `[{type_}; 1]`",))  # fmt: skip
-        return None
-    assert expr.at is not None or at == 0
-    if at % type_.align and expr.at is not None:
-        cx.report.error(
-            "G0303",
-            f"offset {at} is no multiple of {type_.align}, the alignment of `{type_}`",
-            expr.at.span,
-            notes=("bodies are aligned to 8 bytes, and every access is aligned",),
-        )
-        return None
-    return typed.BodyView(type_, at, expr.span)
 
 
 # --- control flow ----------------------------------------------------------------------------------------------------
@@ -481,7 +356,7 @@ def _return(cx: Context, stmt: syntax.Return) -> typed.Stmt | None:
     if cx.event is not None:
         if isinstance(stmt.value, syntax.Verdict):
             return kernel.verdict(cx, cx.event, stmt.value, stmt.span)
-        names = ", ".join(f"`{name}`" for name in kernel.verdict_names(cx.event.name))
+        names = either([f"`{name}`" for name in kernel.verdict_names(cx.event.name)])
         span = stmt.value.span if stmt.value is not None else stmt.span
         cx.report.error("G0220", "a handler returns a verdict", span, f"expected {names}")
         return None

@@ -17,6 +17,7 @@ from grafting.checking.layout import OpLayout
 from grafting.checking.scope import Poison, SlotName, StructName, describe, suggest
 from grafting.diagnostics import Span
 from grafting.program import MapKind, TestCase
+from grafting.spelling import either
 from grafting.types import I32, U8, U64, ArrayType, Type
 
 Step = dict[str, Any]
@@ -271,7 +272,7 @@ class _Test:
     def _verdict(self, event: str, given: syntax.Verdict) -> int | None:
         names = verdict_names(event)
         if given.name not in names:
-            allowed = ", ".join(f"`{name}`" for name in names)
+            allowed = either([f"`{name}`" for name in names])
             self._report.error("G0221", f"`{given.name}` is no verdict of a `{event}` handler", given.span,
                                f"expected {allowed}", helps=suggest(given.name, names))  # fmt: skip
             return None

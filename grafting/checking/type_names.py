@@ -10,11 +10,20 @@ from typing import Protocol
 
 from grafting import limits, syntax
 from grafting.checking import constants
+from grafting.checking.reporter import Instead
 from grafting.checking.scope import EnumName, Poison, StructName, describe, suggest
 from grafting.diagnostics import Span
 from grafting.types import BUILTIN, ArrayType, BoolType, EnumType, IntType, Scalar, StructType, Type
 
 ELEMENTS_MAX = limits.MAP_VALUE_BYTES  # no array fits anywhere that has more bytes than the largest value
+
+FOREIGN = {
+    "usize": "u64", "size": "u64", "uintptr": "u64", "uint64": "u64", "ulong": "u64", "isize": "i64", "ssize": "i64",
+    "int64": "i64", "long": "i64", "uint32": "u32", "uint": "u32", "unsigned": "u32", "int32": "i32", "int": "i32",
+    "uint16": "u16", "ushort": "u16", "int16": "i16", "short": "i16", "uint8": "u8", "uchar": "u8", "char": "u8",
+    "byte": "u8", "int8": "i8", "boolean": "bool", "_Bool": "bool",
+}  # fmt: skip
+"""Names of types in C, Rust and Go, without `_t`, on a 64-bit machine -> ours."""
 
 
 class TypeNames(constants.Names, Protocol):
@@ -94,8 +103,10 @@ def _named(names: TypeNames, tree: syntax.NamedType) -> Type | None:
         case Poison():
             return None
         case None:
-            names.report.error("G0203", f"there is no type `{tree.name}`", tree.span, "not found",
-                               helps=suggest(tree.name, [*names.type_names(), *BUILTIN]))  # fmt: skip
+            known = FOREIGN.get(tree.name.removesuffix("_t"))
+            written = (Instead(f"write `{known}`", tree.name, known),) if known else ()
+            helps = written or suggest(tree.name, [*names.type_names(), *BUILTIN])
+            names.report.error("G0203", f"there is no type `{tree.name}`", tree.span, "not found", helps=helps)
         case symbol:
             names.report.error("G0203", f"`{tree.name}` is {describe(symbol)}, not a type", tree.span)
     return None

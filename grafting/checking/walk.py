@@ -7,7 +7,7 @@ is after the indices of its place have been evaluated.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from grafting import typed
@@ -61,6 +61,56 @@ def statements(block: typed.Block) -> Iterator[typed.Stmt]:
         yield stmt
         for inner in inner_blocks(stmt):
             yield from statements(inner)
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What running statements may make untrue: what memory holds (`memory`), and which bytes these views show."""
+
+    memory: bool
+    views: frozenset[typed.ViewVariable]
+
+
+def changes(body: Iterable[typed.Stmt], functions: dict[typed.Function, Changes]) -> Changes:
+    """Return what statements may change, with all inside them; functions that they call are kept in `functions`."""
+    memory = False
+    views: set[typed.ViewVariable] = set()
+    for stmt in (inner for outer in body for inner in (outer, *_inside(outer))):
+        memory = memory or _changes_memory(stmt)
+        match stmt:
+            case typed.Bind(variable=typed.ViewVariable() as view) | typed.Alias(variable=view):
+                views.add(view)
+        for event in operand_events(stmt):
+            if isinstance(event, Called):
+                if event.function not in functions:
+                    functions[event.function] = changes(event.function.body.statements, functions)
+                inner = functions[event.function]
+                memory = memory or inner.memory
+                views |= inner.views
+    return Changes(memory, frozenset(views))
+
+
+def _changes_memory(stmt: typed.Stmt) -> bool:
+    """Whether a statement, apart from its inner blocks, writes to memory or calls the kernel."""
+    match stmt:
+        case typed.Declare(value=value):
+            return value is None
+        case typed.Bind(value=absent):
+            return isinstance(absent, typed.Lookup)
+        case typed.Write(place=place):
+            return bool(place.steps) or not isinstance(place.root, typed.Variable)
+        case (
+            typed.WriteAbsent() | typed.MapStore() | typed.MapUpdate() | typed.Delete() | typed.Send()
+            | typed.ArmTimer() | typed.CallStatus()
+        ):  # fmt: skip
+            return True
+        case _:
+            return False
+
+
+def _inside(stmt: typed.Stmt) -> Iterator[typed.Stmt]:
+    for block in inner_blocks(stmt):
+        yield from statements(block)
 
 
 def operand_events(stmt: typed.Stmt) -> Iterator[Event]:

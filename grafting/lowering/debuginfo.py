@@ -5,7 +5,8 @@ BTF serves two readers. The loader (ours, libbpf, bpftool) learns the shape of e
 are array lengths, since types are all that BTF has. People learn from line info which source line an instruction is
 from. Builds are reproducible: the directory is empty and the source text is embedded, so nothing is read from disk.
 
-DWARF comes with it (LLVM makes both or none); `grafting.lowering.llvm` strips it unless it is asked for.
+DWARF comes with it (LLVM makes both or none). The compiler reads from it where the named values are
+(`grafting.lowering.placement`) and drops it unless it is asked for: it is ten times the size of the code.
 """
 
 from __future__ import annotations
@@ -71,6 +72,13 @@ class DebugInfo:
             self._locations[key] = self._add(f"!DILocation(line: {line}, column: {column}, scope: !{scope})")
         return self._locations[key]
 
+    def local(self, name: str, type_: int, span: Span, subprogram: int) -> int:
+        """Return the node of a named value of a function: a local, a view, a property of the message."""
+        return self._add(
+            f"!DILocalVariable(name: {quoted(name)}, scope: !{subprogram}, file: !{self._file}, "
+            f"line: {min(span.line, LINE_MAX)}, type: !{type_})"
+        )
+
     # --- types -------------------------------------------------------------------------------------------------------
 
     def type(self, type_: Type) -> int:
@@ -124,6 +132,10 @@ class DebugInfo:
             f"size: {size * 8}, elements: !{self._list(nodes)})"
         )
         return node
+
+    def view(self, type_: Type) -> int:
+        """Return the node of the type of a view: a pointer to what it shows."""
+        return self._pointer(self.type(type_))
 
     def _pointer(self, to: int) -> int:
         return self._add(f"!DIDerivedType(tag: DW_TAG_pointer_type, baseType: !{to}, size: 64)")

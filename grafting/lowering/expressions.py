@@ -19,6 +19,7 @@ the access in `a[i]`, and no verifier sees the bound in the index; and it turns 
 from __future__ import annotations
 
 from grafting import typed
+from grafting.checking.facts import memory_key
 from grafting.diagnostics import InternalError
 from grafting.lowering.frame import Address, Frame
 from grafting.lowering.ir import FALSE, TRUE, Flag, Label, Number, Pointer, constant
@@ -41,7 +42,7 @@ def number(f: Frame, expr: typed.Expr) -> Number:
             return Number(_read(f, place, type_))
         case typed.MessageField(name):
             f.ir.at(expr.span)
-            return body_length(f) if name == "len" else f.context_field(name)
+            return Number(f.loads.get((name, 0, expr.type), lambda: _field(f, expr)))
         case typed.Now():
             f.ir.at(expr.span)
             return f.call("ktime_get_ns")
@@ -312,7 +313,24 @@ def element(f: Frame, base: Address, index: Number, array: ArrayType) -> Address
 def _read(f: Frame, place: typed.Place, type_: Scalar) -> str:
     if isinstance(place.root, typed.Variable) and not place.steps:
         return f.ir.narrow(f"load {_register(type_)}, ptr {f.local(place.root)}")
-    return load(f, address(f, place), type_)
+    key = memory_key(place)
+    if key is None:
+        return load(f, address(f, place), type_)
+    f.ir.at(place.span)
+    return f.loads.get(key, lambda: _load_named(f, place, type_))
+
+
+def _load_named(f: Frame, place: typed.Place, type_: Scalar) -> str:
+    value = load(f, address(f, place), type_)
+    if not isinstance(type_, BoolType):
+        f.names.read(place, Number(value))
+    return value
+
+
+def _field(f: Frame, field: typed.MessageField) -> Number:
+    value = body_length(f) if field.name == "len" else f.context_field(field.name)
+    f.names.field(field, value)
+    return value
 
 
 def load(f: Frame, at: Address, type_: Scalar) -> Number | Flag:

@@ -18,9 +18,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from grafting import typed
-from grafting.diagnostics import Source
+from grafting.diagnostics import Source, Span
 from grafting.lowering import ir
 from grafting.lowering.ir import Flag, Function, Label, Number, Pointer
+from grafting.lowering.loads import Loads
+from grafting.lowering.names import Names, Part
 from grafting.lowering.target import Target
 from grafting.types import ArrayType, BoolType
 
@@ -69,11 +71,14 @@ class Frame:
     source: Source
     symbols: Mapping[typed.MapRef | typed.StateVariable | typed.ConstTable, str]
     inline: Inliner
+    names: Names
+    loads: Loads
     locals: dict[typed.Variable, Pointer] = field(default_factory=dict)
     views: dict[typed.ViewVariable, Address] = field(default_factory=dict)
     loops: list[Loop] = field(default_factory=list)
     inlinings: list[Inlining] = field(default_factory=list)
     scopes: list[list[typed.Variable]] = field(default_factory=list)  # the arrays that each open block has declared
+    ends: list[int] = field(default_factory=list)  # where, in the source text, each open block ends
     arrays: list[Pointer] = field(default_factory=list)  # free memory for arrays
     scratches: list[Pointer] = field(default_factory=list)  # free memory for helpers' operands
 
@@ -92,11 +97,21 @@ class Frame:
         return self.locals[variable]
 
     @contextmanager
-    def scope(self) -> Iterator[None]:
-        """Lower a block: the memory of the arrays that it declares is free afterwards."""
+    def scope(self, span: Span) -> Iterator[None]:
+        """Lower the block at `span`: the memory of the arrays that it declares is free afterwards."""
         self.scopes.append([])
+        self.ends.append(span.end)
         yield
+        self.ends.pop()
         self.arrays += [self.locals.pop(array) for array in self.scopes.pop()]
+
+    def part(self, span: Span) -> Part:
+        """Return a part of the source text."""
+        return self.names.part(span.start, span.end)
+
+    def rest_of_block(self, after: Span) -> Part:
+        """Return what follows a statement in its block: where the names that it declares are known."""
+        return self.names.part(after.end, self.ends[-1])
 
     @contextmanager
     def scratch(self, size: int) -> Iterator[Pointer]:
@@ -133,11 +148,14 @@ class Frame:
     def call(self, helper: str, *arguments: str) -> Number:
         """Call a kernel function with typed operands (`i64 7`, `ptr %m1`); at most five."""
         operands = ", ".join(arguments)
+        if helper != "ktime_get_ns":
+            self.loads.memory_changed()
         return self.ir.number(f"call i64 inttoptr (i64 {self.target.helpers[helper]} to ptr)({operands}) #1")
 
     def call_pointer(self, helper: str, *arguments: str) -> Pointer:
         """Call a kernel function that returns an address or null."""
         operands = ", ".join(arguments)
+        self.loads.memory_changed()
         return self.ir.pointer(f"call ptr inttoptr (i64 {self.target.helpers[helper]} to ptr)({operands}) #1")
 
     def failed(self, status: Number) -> Flag:

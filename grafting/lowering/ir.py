@@ -18,7 +18,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NewType
 
-from grafting.diagnostics import NO_SPAN, Span
+from grafting.checking.facts import Memory
+from grafting.diagnostics import NO_SPAN, InternalError, Span
 
 Number = NewType("Number", str)  # an i64 operand
 Flag = NewType("Flag", str)  # an i1 operand
@@ -51,11 +52,14 @@ class Function:
         self._locate = locate
         self._span = NO_SPAN
         self._allocas: list[str] = []  # of scalars: LLVM makes registers of them
+        self._declared: list[str] = []  # debug records: which variable is in which stack memory
         self._memory: dict[Pointer, int] = {}  # bytes
         self._lines: list[str] = []
         self._names = 0
         self._open = True
-        self._jumped: set[Label] = set()
+        self.available: set[Memory] = set()  # places whose value a slot holds, whichever way has led here
+        self._begun: set[Label] = set()
+        self._arriving: dict[Label, set[Memory]] = {}  # the same at blocks that have been jumped to
         self.here = Label("start")
         self.context = Pointer("%ctx")
 
@@ -78,10 +82,12 @@ class Function:
         """
         if self._open:
             self.jump(label)
-        if label in self._jumped:
+        if label in self._arriving:
             self._lines.append(f"{label}:")
             self._open = True
             self.here = label
+            self.available = set(self._arriving[label])
+            self._begun.add(label)
 
     @property
     def open(self) -> bool:
@@ -162,6 +168,18 @@ class Function:
             return base
         return self.pointer(f"getelementptr i8, ptr {base}, i64 {offset}")
 
+    # --- names, for debuggers; they change no code -------------------------------------------------------------------
+
+    def declare(self, place: Pointer, variable: int, span: Span) -> None:
+        """Say that a `DILocalVariable` lives in a slot or in stack memory, from the beginning on."""
+        self._declared.append(f"  #dbg_declare(ptr {place}, !{variable}, !DIExpression(), !{self._locate(span)})")
+
+    def name(self, operand: str, offset: int, variable: int, span: Span) -> None:
+        """Say that from here on a `DILocalVariable` is `operand` (typed: `i64 %v3`, `ptr %v7`) plus `offset`."""
+        if self._open:
+            moved = f"DW_OP_plus_uconst, {offset}, DW_OP_stack_value" if offset else ""
+            self._lines.append(f"  #dbg_value({operand}, !{variable}, !DIExpression({moved}), !{self._locate(span)})")
+
     # --- control -----------------------------------------------------------------------------------------------------
 
     def jump(self, to: Label) -> None:
@@ -181,11 +199,20 @@ class Function:
 
     def _leave(self, *targets: Label) -> None:
         if self._open:
-            self._jumped.update(targets)
+            for target in targets:
+                self._arrive(target)
         self._open = False
+
+    def _arrive(self, target: Label) -> None:
+        """Note what is available on one more way to a block."""
+        before = self._arriving.get(target, self.available)
+        common = before & self.available
+        if target in self._begun and common != before:
+            raise InternalError("a value is no longer available at the head of a loop where it was used")
+        self._arriving[target] = common
 
     def text(self) -> str:
         """Return the finished function."""
         memory = [f"  {name} = alloca [{size} x i8], align 8" for name, size in self._memory.items()]
-        entry = ["entry:", *self._allocas, *memory, "  br label %start", "start:"]
+        entry = ["entry:", *self._allocas, *memory, *self._declared, "  br label %start", "start:"]
         return "\n".join([self._head, *entry, *self._lines, "}"])

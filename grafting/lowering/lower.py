@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from grafting import hooks, limits, typed
 from grafting.diagnostics import InternalError, Span, fail
@@ -22,12 +22,17 @@ from grafting.lowering.debuginfo import DebugInfo
 from grafting.lowering.expressions import assign, load
 from grafting.lowering.frame import Address, Frame
 from grafting.lowering.ir import Function, constant, string
+from grafting.lowering.loads import Loads
+from grafting.lowering.names import Meanings, Names
 from grafting.lowering.statements import block, inline
 from grafting.lowering.target import Target
 from grafting.objects import metadata
+from grafting.objects.metadata import Metadata
 from grafting.types import ArrayType, StructType
 
 MEMORY_BYTES = 8 * 1024  # arrays and scratch of one handler: far beyond any frame, far within LLVM's (`llvm`)
+
+_COLUMNS = 16  # columns of a span's first line that may stand for it in line info
 
 _HEAD = (
     'target datalayout = "e-m:e-p:64:64-i64:64-i128:128-n32:64-S128"',
@@ -39,16 +44,21 @@ _ATTRIBUTES = ('attributes #0 = { nounwind "no-jump-tables"="true" }', "attribut
 
 @dataclass(frozen=True, slots=True)
 class Lowered:
-    """A module's text, and the widest source range that starts at each (line, column) of its line info."""
+    """A module's text, and what has to be added to its object.
+
+    `metadata`: the section `.graft`, still without the names of values. `symbols`: each handler's function, by section.
+    """
 
     text: str
-    spans: dict[tuple[int, int], Span]
+    metadata: Metadata
+    symbols: dict[str, str]
+    meanings: Meanings
 
 
 def lower(graft: typed.Graft, target: Target) -> Lowered:
     """Return the LLVM module of `graft`.
 
-    Raises GraftError: G0402 the locals of a handler fit no frame, G0404 a send that no helper can do.
+    Raises GraftError G0402 if the locals of a handler fit no frame.
     """
     return _Module(graft, target).lower()
 
@@ -62,6 +72,8 @@ class _Module:
         self.used: set[str] = set()
         self.symbols: dict[typed.MapRef | typed.StateVariable | typed.ConstTable, str] = {}
         self.spans: dict[tuple[int, int], Span] = {}
+        self.functions: dict[str, str] = {}
+        self.meanings: Meanings = {}
 
     def lower(self) -> Lowered:
         """Lower everything, in order of declaration."""
@@ -72,9 +84,9 @@ class _Module:
         parts += self.section(".rodata", self.graft.tables)
         for handler in self.graft.handlers:
             parts += ["", self.handler(handler)]
-        parts += ["", self.metadata()]
         parts += ["", *_ATTRIBUTES, "", self.debug.text()]
-        return Lowered("\n".join(parts), self.spans)
+        said = metadata.of_graft(self.graft, self.spans)  # the spans are known now that all handlers are made
+        return Lowered("\n".join(parts), said, self.functions, self.meanings)
 
     # --- globals -----------------------------------------------------------------------------------------------------
 
@@ -124,29 +136,29 @@ class _Module:
             f"align {8 if variable.offset % 8 == 0 else align}, !dbg !{self.debug.data(variable)}"
         )
 
-    def metadata(self) -> str:
-        """Return the section that carries what bytecode cannot say; its spans are known once all handlers are made."""
-        data = metadata.encode(metadata.of_graft(self.graft, self.spans))
-        symbol = self.symbol("graft_metadata")
-        return f'@{symbol} = dso_local constant [{len(data)} x i8] c{string(data)}, section ".graft", align 1'
+    def column(self, span: Span) -> int:
+        """Return the column that stands for a span in line info: its first one that stands for no other span.
+
+        `node.leaf` and `node.leaf != 0` begin at one column, and the jump belongs to the second.
+        """
+        for column in range(span.column, span.column + min(span.end - span.start, _COLUMNS)):
+            if self.spans.setdefault((span.line, column), span) == span:
+                return column
+        return span.column
 
     # --- handlers ----------------------------------------------------------------------------------------------------
 
     def handler(self, handler: typed.Handler) -> str:
         """Return the function of a handler."""
-        symbol = self.symbol(handler.name)
+        symbol = self.functions[f"graft/{handler.name}"] = self.symbol(handler.name)
         subprogram = self.debug.subprogram(symbol, handler.span)
 
         def locate(span: Span) -> int:
-            key = span.line, span.column
-            if key not in self.spans or span.end < self.spans[key].end:
-                self.spans[key] = span
-            return self.debug.location(span, subprogram)
+            return self.debug.location(replace(span, column=self.column(span)), subprogram)
 
-        f = Frame(
-            Function(self.target.section + handler.name, symbol, subprogram, locate),
-            self.target, self.graft.source, self.symbols, inline,
-        )  # fmt: skip
+        ir = Function(self.target.section + handler.name, symbol, subprogram, locate)
+        names = Names(ir, symbol, subprogram, self.graft.source, self.debug, self.meanings)
+        f = Frame(ir, self.target, self.graft.source, self.symbols, inline, names, Loads(ir))
         f.ir.at(handler.span)
         self.arguments(f, handler)
         block(f, handler.body)
@@ -175,3 +187,5 @@ class _Module:
             if isinstance(variable.type, ArrayType | StructType):
                 raise InternalError(f"argument {variable.name} is not a scalar")
             assign(f, variable, load(f, Address(data, offset), variable.type))
+            maker = f.names.part(handler.span.start, handler.body.span.start)
+            f.names.variable(variable, f.local(variable), f.part(handler.body.span), maker)

@@ -8,7 +8,8 @@ head; the counter in the body is the compared value. `while` counts its rounds i
 from __future__ import annotations
 
 from grafting import hooks, typed
-from grafting.diagnostics import InternalError, fail
+from grafting.checking.facts import memory_key
+from grafting.diagnostics import InternalError
 from grafting.lowering.expressions import address, arithmetic, assign, branch, load, number, scalar, store
 from grafting.lowering.frame import Address, Frame, Inlining, Loop, word
 from grafting.lowering.ir import Flag, Label, Number, Pointer, constant
@@ -19,7 +20,7 @@ from grafting.types import ArrayType, BoolType, IntType, Scalar, StructType, Typ
 
 def block(f: Frame, body: typed.Block) -> None:
     """Lower statements up to the first that leaves the block."""
-    with f.scope():
+    with f.scope(body.span):
         for stmt in body.statements:
             if not f.ir.open:
                 return
@@ -35,7 +36,11 @@ def statement(f: Frame, stmt: typed.Stmt) -> None:
         case typed.Bind():
             _bind(f, stmt)
         case typed.Alias(variable, place):
-            f.views[variable] = address(f, place)
+            f.views[variable] = at = address(f, place)
+            f.loads.bound(variable)
+            fixed = f.names.is_fixed(place)
+            scope, maker = f.rest_of_block(stmt.span), f.part(stmt.span)
+            f.names.view(variable, at.base, at.offset, scope, maker, fixed=fixed)
         case typed.Write():
             _write(f, stmt)
         case typed.WriteAbsent():
@@ -81,6 +86,7 @@ def statement(f: Frame, stmt: typed.Stmt) -> None:
 
 def _declare(f: Frame, stmt: typed.Declare) -> None:
     variable = stmt.variable
+    f.names.variable(variable, f.local(variable), f.rest_of_block(stmt.span), f.part(stmt.span))
     if stmt.value is not None:
         value = scalar(f, stmt.value)
         f.ir.at(stmt.span)
@@ -91,12 +97,14 @@ def _declare(f: Frame, stmt: typed.Declare) -> None:
     slot = f.local(variable)
     if not stmt.elements:
         fill_zero(f, slot, variable.type.size)
+        f.loads.memory_changed()
         return
     places = _scalars(variable.type, 0)
     for (offset, type_), expr in zip(places, stmt.elements, strict=True):
         value = scalar(f, expr)
         f.ir.at(stmt.span)
         store(f, Address(slot, offset), value, type_)
+    f.loads.memory_changed()
 
 
 def _scalars(type_: Type, offset: int) -> list[tuple[int, Scalar]]:
@@ -111,9 +119,14 @@ def _scalars(type_: Type, offset: int) -> list[tuple[int, Scalar]]:
 def _bind(f: Frame, stmt: typed.Bind) -> None:
     absent, end = f.ir.label("absent"), f.ir.label("bound")
     found = present(f, stmt.value, absent)
+    scope, maker = f.rest_of_block(stmt.span), f.names.part(stmt.span.start, stmt.otherwise.span.start)
     if isinstance(stmt.variable, typed.ViewVariable):
         f.views[stmt.variable] = found
+        f.loads.bound(stmt.variable)
+        fixed = isinstance(stmt.value, typed.BodyView)
+        f.names.view(stmt.variable, found.base, found.offset, scope, maker, fixed=fixed)
     else:
+        f.names.variable(stmt.variable, f.local(stmt.variable), scope, maker)
         f.ir.at(stmt.value.span)
         assign(f, stmt.variable, load(f, found, _scalar_type(stmt.variable.type)))
     f.ir.jump(end)
@@ -123,6 +136,7 @@ def _bind(f: Frame, stmt: typed.Bind) -> None:
         value = scalar(f, stmt.default)
         f.ir.at(stmt.span)
         assign(f, stmt.variable, value)
+        f.names.assigned(stmt.variable, stmt.default.span)
     f.ir.begin(end)
 
 
@@ -139,6 +153,7 @@ def _write(f: Frame, stmt: typed.Write) -> None:
         value = scalar(f, stmt.value)
         f.ir.at(stmt.span)
         assign(f, place.root, value)
+        f.names.assigned(place.root, stmt.span)
         return
     at = address(f, place)
     match stmt.value:
@@ -148,6 +163,10 @@ def _write(f: Frame, stmt: typed.Write) -> None:
             value = scalar(f, stmt.value)
     f.ir.at(stmt.span)
     store(f, at, value, type_)
+    f.loads.memory_changed()
+    key = memory_key(place)
+    if key is not None:
+        f.loads.put(key, value)
 
 
 def _combine(f: Frame, at: Address, op: str, right: typed.Expr, type_: IntType, stmt: typed.Stmt) -> Number:
@@ -170,6 +189,7 @@ def _write_absent(f: Frame, stmt: typed.WriteAbsent) -> None:
     value = _combine(f, at, stmt.op, stmt.value, _integer(type_), stmt) if stmt.op else scalar(f, stmt.value)
     f.ir.at(stmt.span)
     store(f, at, value, type_)
+    f.loads.memory_changed()
     _otherwise(f, absent, stmt.otherwise, end)
 
 
@@ -222,6 +242,7 @@ def _map_update(f: Frame, stmt: typed.MapUpdate) -> None:
     right = typed.Read(typed.Place(operand, (), stmt.value.span), stmt.value.type, stmt.value.span)
     value = _combine(f, at, stmt.op, right, _integer(type_), stmt)
     store(f, at, value, type_)
+    f.loads.memory_changed()
     _otherwise(f, absent, stmt.otherwise, end)
 
 
@@ -259,6 +280,9 @@ def _for(f: Frame, stmt: typed.For) -> None:
     assign(f, stmt.counter, start)
     bound = _at_most(f, last, stmt.cap) if stmt.cap is not None else last
     slot = f.local(stmt.counter)
+    begin, inner = stmt.span.start, stmt.body.span
+    f.names.variable(stmt.counter, slot, f.names.part(begin, inner.end), f.names.part(begin, inner.start))
+    f.loads.looping(stmt)
     f.ir.begin(head)
     counter = f.ir.number(f"load i64, ptr {slot}")
     f.ir.branch(f.ir.flag(f"icmp ult i64 {counter}, {bound}"), body, end)
@@ -285,6 +309,7 @@ def _while(f: Frame, stmt: typed.While) -> None:
     head, test, body, again, end = (f.ir.label(hint) for hint in ("while", "test", "body", "next", "done"))
     rounds = f.ir.alloca("i64")
     f.ir.effect(f"store i64 0, ptr {rounds}")
+    f.loads.looping(stmt)
     f.ir.begin(head)
     count = f.ir.number(f"load i64, ptr {rounds}")
     f.ir.branch(f.ir.flag(f"icmp ult i64 {count}, {constant(stmt.limit)}"), test, end)
@@ -312,8 +337,9 @@ def _round(f: Frame, body: typed.Block, loop: Loop) -> None:
 def inline(f: Frame, function: typed.Function, arguments: tuple[typed.Expr, ...]) -> Pointer | None:
     """Lower a call in place; arguments are evaluated once, from left to right. Return the slot of the result."""
     values = [scalar(f, argument) for argument in arguments]
-    for parameter, value in zip(function.params, values, strict=True):
+    for parameter, argument, value in zip(function.params, arguments, values, strict=True):
         assign(f, parameter, value)
+        f.names.variable(parameter, f.local(parameter), f.part(function.body.span), f.part(argument.span))
     end = f.ir.label("returned")
     result = None
     if function.result is not None:
@@ -347,10 +373,7 @@ def _send(f: Frame, stmt: typed.Send) -> None:
     room = hooks.SEND_OPTIONS_BYTES if options else 0
     value = stmt.payload
     if options and isinstance(value, typed.BodyRange):
-        raise fail(
-            "G0404", "a send with options cannot forward a part of the message", value.span, source=f.source,
-            helps=("send a struct or a view instead, or leave the options out",),
-        )  # fmt: skip
+        raise InternalError("a send with options forwards a part of the message")
     with payload(f, value, refused, room=room, least=stmt.op.request_min, most=stmt.op.request_max) as body:
         head = (word(stmt.slot), word(stmt.op.number))
         tag = number(f, stmt.tag)

@@ -7,8 +7,8 @@ the file's size and the counts in `grafting.limits`. What follows may index free
 The record formats are pyelftools' (`ELFStructs`). Its object layer is not used: it follows links, reads names and
 inflates compressed sections without a bound, and reports damage by assertions.
 
-Debug sections (DWARF), notes and groups are dropped when read, so that `write(read(data))` strips an object; the
-symbol, string and relocation sections become the tuples of `Elf` and are made anew by `write`.
+Debug sections (DWARF), notes and groups are dropped when read, so that `write(read(data))` strips an object, unless
+DWARF is asked for; the symbol, string and relocation sections become the tuples of `Elf` and are made anew by `write`.
 
 Source: System V ABI (gABI) chapters 4 and 5; relocation kinds in LLVM's `BPF.def`.
 """
@@ -42,7 +42,8 @@ _RELOCATION = struct.Struct("<QQ")
 _IDENT = b"\x7fELF\x02\x01\x01".ljust(16, b"\0")  # 64-bit, little-endian, version 1
 
 _ALIGN_MAX: Final = 4096  # bytes; far beyond what any section of ours needs
-_DROPPED = (".debug_", ".eh_frame", ".llvm_addrsig", ".llvm.", ".comment", ".note")
+_DWARF = ".debug_"
+_DROPPED = (".eh_frame", ".llvm_addrsig", ".llvm.", ".comment", ".note")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,12 @@ class Section:
     data: bytes
     size: int
     align: int = 1
+    entry: int = 0  # bytes of one entry, where there are entries
+
+    @property
+    def is_dwarf(self) -> bool:
+        """Whether it is a part of DWARF."""
+        return self.name.startswith(_DWARF)
 
     @property
     def is_code(self) -> bool:
@@ -148,8 +155,8 @@ def _number(value: int | str) -> int:
     raise InternalError(f"pyelftools names an unknown constant {value}")
 
 
-def read(data: bytes, filename: str = "<object>") -> Elf:
-    """Return the sections, symbols and relocations of a relocatable little-endian BPF object.
+def read(data: bytes, filename: str = "<object>", *, dwarf: bool = False) -> Elf:
+    """Return the sections, symbols and relocations of a relocatable little-endian BPF object; `dwarf` keeps its DWARF.
 
     Raises GraftError: G0510 not ELF or cut short, G0511 of another machine, byte order, class or type, G0512 a count
     over its limit, G0513 a section out of the file or over another, G0514 an index that does not exist, G0515 a bad
@@ -159,7 +166,7 @@ def read(data: bytes, filename: str = "<object>") -> Elf:
     from elftools.construct import ConstructError
 
     try:
-        return _Reader(data, filename).elf()
+        return _Reader(data, filename, _DROPPED if dwarf else (_DWARF, *_DROPPED)).elf()
     except (ELFError, ConstructError) as error:  # every record is whole when it is parsed; should it fail all the same
         raise Where(filename).error("G0510", f"damaged: {error}") from error
 
@@ -183,8 +190,8 @@ class _Header:
 class _Reader:
     """Reads one file, from the header down."""
 
-    def __init__(self, data: bytes, filename: str) -> None:
-        self.data, self.file = data, Where(filename)
+    def __init__(self, data: bytes, filename: str, dropped: tuple[str, ...]) -> None:
+        self.data, self.file, self.dropped = data, Where(filename), dropped
 
     def at(self, section: str, offset: int = 0) -> Where:
         return Where(self.file.filename, section, offset)
@@ -194,7 +201,7 @@ class _Reader:
         header = _structs().Elf_Ehdr.parse(self.data[: _HEADER.size])
         headers = self.headers(header)
         self.check_overlaps(headers)
-        kept = {h.number for h in headers if h.type in (PROGBITS, NOBITS) and not h.name.startswith(_DROPPED)}
+        kept = {h.number for h in headers if h.type in (PROGBITS, NOBITS) and not h.name.startswith(self.dropped)}
         sections = tuple(self.section(h) for h in headers if h.number in kept)
         tables = [h for h in headers if h.type == SYMTAB]
         if len(tables) > 1:
@@ -280,7 +287,9 @@ class _Reader:
         if header.size > limits.OBJECT_BYTES or header.align > _ALIGN_MAX:
             raise self.at(header.name).error("G0512", f"a section of {header.size} bytes aligned to {header.align}")
         data = b"" if header.type == NOBITS else self.data[header.offset : header.offset + header.size]
-        return Section(header.number, header.name, header.type, header.flags, data, header.size, header.align)
+        return Section(
+            header.number, header.name, header.type, header.flags, data, header.size, header.align, header.entry
+        )  # fmt: skip
 
     def records(self, header: _Header, size: int, most: int, what: str) -> list[bytes]:
         """Split a table section into its records."""
@@ -362,7 +371,10 @@ def write(elf: Elf) -> bytes:
     table = len(elf.sections) + 1  # the symbol table's number; the strings follow it
     out = _Writer(strings)
     for section in elf.sections:
-        out.add(section.name, section.type, section.flags, section.data, size=section.size, align=section.align)
+        out.add(
+            section.name, section.type, section.flags, section.data,
+            size=section.size, entry=section.entry, align=section.align,
+        )  # fmt: skip
     rows = [_SYMBOL.pack(0, 0, 0, 0, 0, 0)] + [
         _SYMBOL.pack(strings.add(s.name), s.binding << 4 | s.type, 0, s.section, s.value, s.size) for s in symbols
     ]
@@ -434,8 +446,3 @@ class _Writer:
         )  # fmt: skip
         self._body[: _HEADER.size] = header
         return bytes(self._body) + b"".join(self._headers)
-
-
-def without_debug(data: bytes) -> bytes:
-    """Return an object of ours without DWARF; `.BTF` and `.BTF.ext` stay. Raises GraftError as `read`."""
-    return write(read(data))

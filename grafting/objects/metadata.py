@@ -12,7 +12,9 @@ UTF-8, at most 4 MiB, readable with `readelf -p .graft`:
      "source": {"filename": "retry.graft", "text": "graft retry ..."}, "spans": [[9, 1, 80, 99]]}
 
 The source text is carried whole, so that a message about an object reads like one about its source; a span is
-[line, column, start, end]. `handlers` and `maps` also give the order of `Program.handlers` and `Program.maps`.
+[line, column, start, end]. A handler's `names` say which value is where (`grafting.program.ValueName`):
+["i", "u64", 29, 57, "r", 4, 0] is `i` in r4 at slots 29 to 57; "s" is a stack slot, "c" a constant. `handlers` and
+`maps` also give the order of `Program.handlers` and `Program.maps`.
 
 **Untrusted.** Nothing here widens what code may do. Hooks come from section names, maps from `.maps` and their BTF;
 a declared slot is a demand on whoever attaches the program, and a budget a limit that the proven bound is held to; so
@@ -28,11 +30,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from grafting import limits
+from grafting import isa, limits
 from grafting.diagnostics import NO_SPAN, Source, Span, fail
 from grafting.objects.elf import Where
 from grafting.objects.untrusted import Value
-from grafting.program import Budget, DebugInfo, OpSpec, ProtocolSpec, SlotSpec, TestCase
+from grafting.program import (
+    Budget,
+    Constant,
+    DebugInfo,
+    OpSpec,
+    Place,
+    ProtocolSpec,
+    Register,
+    SlotSpec,
+    StackSlot,
+    TestCase,
+    ValueName,
+)
 from grafting.types import ArrayType, BoolType, EnumType, IntType, StructType, Type
 
 if TYPE_CHECKING:
@@ -40,7 +54,7 @@ if TYPE_CHECKING:
 
 SECTION: Final = ".graft"
 VERSION: Final = 1
-_U32, _U64, _I63 = (1 << 32) - 1, (1 << 64) - 1, (1 << 63) - 1
+_U32, _U64, _I15, _I63 = (1 << 32) - 1, (1 << 64) - 1, (1 << 15) - 1, (1 << 63) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +64,7 @@ class HandlerNote:
     section: str
     name: str = ""
     budget: Budget = field(default_factory=Budget)
+    names: tuple[ValueName, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +163,18 @@ def _handler(note: HandlerNote) -> dict[str, Any]:
     content: dict[str, Any] = {name: value for name, value in numbers.items() if value is not None}
     if budget.span.known:
         content["span"] = _span(budget.span)
-    return _sparse({"section": note.section}, name=note.name, budget=content)
+    names = [[n.name, n.type, n.first_pc, n.last_pc, *_place(n.place), n.plus] for n in note.names]
+    return _sparse({"section": note.section}, name=note.name, budget=content, names=names)
+
+
+def _place(place: Place | Constant) -> tuple[str, int]:
+    match place:
+        case Register(number):
+            return "r", number
+        case StackSlot(offset):
+            return "s", offset
+        case Constant(value):
+            return "c", value
 
 
 def _op(op: OpSpec) -> dict[str, Any]:
@@ -232,7 +258,33 @@ class _Reader:
             value["section"].text(limits.OBJECT_NAME_BYTES),
             name.label() if name else "",
             self.budget(budget) if budget else Budget(),
+            self.names(value.get("names")),
         )
+
+    def names(self, value: Value | None) -> tuple[ValueName, ...]:
+        return tuple(self.value_name(item) for item in value.items(limits.HANDLER_NAMES)) if value else ()
+
+    def value_name(self, value: Value) -> ValueName:
+        name, type_, first, last, kind, place, plus = value.exactly(7)
+        from_pc = first.number(0, limits.PROGRAM_SLOTS - 1)
+        return ValueName(
+            name.label(),
+            type_.type_name() if type_.content != "" else "",
+            from_pc,
+            last.number(from_pc, limits.PROGRAM_SLOTS - 1),
+            self.place(kind, place),
+            plus.number(-_I63 - 1, _U64),
+        )
+
+    def place(self, kind: Value, place: Value) -> Place | Constant:
+        match kind.content:
+            case "r":
+                return Register(place.number(0, isa.REGISTERS - 2))
+            case "s":
+                return StackSlot(place.number(-_I15 - 1, -1))
+            case "c":
+                return Constant(place.number(-_I63 - 1, _U64))
+        raise kind.error("not `r`, `s` or `c`")
 
     def budget(self, value: Value) -> Budget:
         found = {name: value.get(name) for name in ("instructions", "sends", "bytes")}

@@ -187,7 +187,9 @@ class _Loader:
                 "G0533", "CO-RE relocations are not supported: the context of a graft has one layout",
                 helps=("compile without `preserve_access_index`",),
             )  # fmt: skip
-        return Handler(note.name or entry.name, entry.hook, linked.code, entry.selector, note.budget, lines, maps)
+        return Handler(
+            note.name or entry.name, entry.hook, linked.code, entry.selector, note.budget, lines, maps, note.names
+        )  # fmt: skip
 
     def check_names(self, handlers: Iterable[Handler]) -> None:
         seen: set[str] = set()

@@ -186,7 +186,7 @@ class _Dumper:
         for name, handler in zip(names, program.handlers, strict=True):
             entry = sections.entry(name)
             given = "" if entry is not None and entry.name == handler.name else handler.name
-            notes.append(HandlerNote(name, given, handler.budget))
+            notes.append(HandlerNote(name, given, handler.budget, handler.names))
         return Metadata(
             program.name,
             tuple(notes),

@@ -2,7 +2,8 @@
 
 Each rule looks at the place where the parser stopped and returns an `Advice`, or None if it is not that mistake. The
 first rule that knows the place wins. An advice with an `edit` also lets the parser go on as if the text were right, so
-that one run finds the other mistakes as well.
+that one run finds the other mistakes as well; an edit that `mends` is the very one that the help describes, and is
+offered to be made (`Diagnostic.edits`).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from grafting.hooks import GRAFT_HOOKS
 from grafting.parsing.lexer import HARD_WORDS, SOFT_WORDS, Token
 from grafting.spelling import nearest
 
@@ -33,6 +35,7 @@ class Advice:
     note: str = ""
     edit: Edit | None = None
     code: str = "G0107"
+    mends: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,44 +131,47 @@ def _semicolon(place: Place) -> Advice | None:
         return None
     if place.starts_value:
         return Advice("say what the value is", edit=place.replaced(1, ("INT", "0")))
-    return Advice("remove it: statements need nothing between them", "there are no `;` here", edit=place.replaced(1))
+    message = "there are no `;` here"
+    return Advice("remove it: statements need nothing between them", message, edit=place.replaced(1), mends=True)
 
 
 def _assignment_for_comparison(place: Place) -> Advice | None:
     if place.type() != "SET" or "EQUAL" not in place.accepts or "SET" in place.accepts:
         return None
-    if _statement_word(place) in ("IF", "WHILE", "EXPECT", "RETURN", "MATCH"):
+    if _statement_for(place) in ("IF", "WHILE", "EXPECT", "RETURN", "MATCH"):
         message = "`=` assigns; it does not compare"
-        return Advice("compare with `==`", message, edit=place.replaced(1, ("EQUAL", "==")))
+        return Advice("compare with `==`", message, edit=place.replaced(1, ("EQUAL", "==")), mends=True)
     return Advice("only a name, a field or an element can be assigned")
 
 
-def _statement_word(place: Place) -> str:
+def _statement_for(place: Place) -> str:
     """Return the type of the word that began the construct in which the place stands."""
     starters = ("IF", "WHILE", "LET", "RETURN", "MATCH", "SEND", "EXPECT", "BRACE_OPEN", "BRACE_CLOSE")
     return next((t.type for t in reversed(place.tokens[: place.number]) if t.type in starters), "")
 
 
 def _missing_let(place: Place) -> Advice | None:
-    if place.type() == "COLON" and place.type(-1) == "NAME" and "LET" in place.accepts:
+    if place.type() == "COLON" and place.type(1) != "COLON" and place.type(-1) == "NAME" and "LET" in place.accepts:
         insert = Edit(place.number - 1, place.number - 1, place.replaced(0, ("LET", "let")).tokens)
         if place.type(1) == "SET":  # x := 3
             return Advice("declare a local with `let x = ..`")
-        return Advice(f"declare a local with `let {place.value(-1)}: ..`", edit=insert)
+        return Advice(f"declare a local with `let {place.value(-1)}: ..`", edit=insert, mends=True)
     if place.type() == "MUT" and "LET" in place.accepts:
-        return Advice("a local that changes is `let mut x = ..`", edit=place.replaced(0, ("LET", "let")))
+        return Advice("a local that changes is `let mut x = ..`", edit=place.replaced(0, ("LET", "let")), mends=True)
     return None
 
 
 def _arrow(place: Place) -> Advice | None:
     if "ARROW" in place.accepts and place.type() in ("COLON", "FAT_ARROW"):
-        return Advice("the type of a result stands behind `->`", edit=place.replaced(1, ("ARROW", "->")))
+        return Advice("the type of a result stands behind `->`", edit=place.replaced(1, ("ARROW", "->")), mends=True)
     if "FAT_ARROW" in place.accepts and place.type() in ("ARROW", "COLON"):
-        return Advice("the body of an arm stands behind `=>`", edit=place.replaced(1, ("FAT_ARROW", "=>")))
+        return Advice("the body of an arm stands behind `=>`", edit=place.replaced(1, ("FAT_ARROW", "=>")), mends=True)
     if place.ends_value and place.type() == "ARROW":
-        return Advice("there are no pointers: a field is `base.field`", edit=place.replaced(1, ("DOT", ".")))
+        return Advice(
+            "there are no pointers: a field is `base.field`", edit=place.replaced(1, ("DOT", ".")), mends=True
+        )
     if place.ends_value and place.type() == "COLON" and place.type(1) == "COLON":
-        return Advice("a variant is `Kind.variant`", edit=place.replaced(2, ("DOT", ".")))
+        return Advice("a variant is `Kind.variant`", edit=place.replaced(2, ("DOT", ".")), mends=True)
     return None
 
 
@@ -184,7 +190,7 @@ def _pointer(place: Place) -> Advice | None:
 
 def _triple_equals(place: Place) -> Advice | None:
     if place.starts_value and place.type() == "SET" and place.type(-1) == "EQUAL":
-        return Advice("compare with `==`", edit=place.replaced(1))
+        return Advice("compare with `==`", edit=place.replaced(1), mends=True)
     return None
 
 
@@ -236,15 +242,15 @@ def _for_without_range(place: Place) -> Advice | None:
 def _comma(place: Place) -> Advice | None:
     if place.type() == "COMMA":
         if "UNDERSCORE" in place.accepts and "FAT_ARROW" not in place.accepts and "INT" in place.accepts:
-            return Advice("arms stand without commas between them", edit=place.replaced(1))
+            return Advice("arms stand without commas between them", edit=place.replaced(1), mends=True)
         if "OP" in place.accepts:
-            return Advice("operations stand without commas between them", edit=place.replaced(1))
+            return Advice("operations stand without commas between them", edit=place.replaced(1), mends=True)
         return None
     word = place.type() in ("NAME", "INT") or place.value() in HARD_WORDS
     if "COMMA" in place.accepts and word and "LET" not in place.accepts and "NAME" not in place.accepts:
         closes = "BRACE_CLOSE" in place.accepts or "PAREN_CLOSE" in place.accepts or "BRACKET_CLOSE" in place.accepts
         if closes:
-            return Advice("put a `,` between them", edit=place.replaced(0, ("COMMA", ",")))
+            return Advice("put a `,` between them", edit=place.replaced(0, ("COMMA", ",")), mends=True)
     return None
 
 
@@ -286,20 +292,27 @@ def _misspelt(place: Place) -> Advice | None:
         fitting = sorted(word.lower() for word in place.accepts & _KEYWORDS)
         fitting += _AT_AN_ITEM if "$END" in place.accepts else []
         if meant := nearest(place.value(), fitting):
-            return Advice(f"write `{meant}`", edit=place.replaced(1, (meant.upper(), meant)))
+            return Advice(f"write `{meant}`", edit=place.replaced(1, (meant.upper(), meant)), mends=True)
     if place.type(-1) == "NAME" and "LET" in place.accepts and place.type() in ("NAME", "INT", "IF", "MUT"):
         if meant := nearest(place.value(-1), _AT_A_STATEMENT):
             edit = Edit(place.number - 1, place.number, place.replaced(0, (meant.upper(), meant)).tokens)
-            return Advice(f"`{place.value(-1)}` begins no statement: write `{meant}`", edit=edit)
+            return Advice(f"`{place.value(-1)}` begins no statement: write `{meant}`", edit=edit, mends=True)
     return None
 
 
-def about_word(word: str) -> str:
-    """Return the help for a word that stands as a statement and is none, "" if nothing is known of it."""
-    if word in _FOREIGN_WORDS:
-        return _FOREIGN_WORDS[word]
-    meant = nearest(word, _AT_A_STATEMENT)
-    return f"write `{meant}`" if meant else ""
+def foreign_word(word: str) -> str:
+    """Return what to write instead of a word of another language, "" if it is none that is known."""
+    return _FOREIGN_WORDS.get(word, "")
+
+
+_VERDICTS: Final = frozenset(verdict for hook in GRAFT_HOOKS.values() for verdict, _ in hook.verdicts)
+
+
+def statement_for(word: str) -> str | None:
+    """Return what should stand instead of a word that stands as a statement, and is none, if that is known."""
+    if word in _VERDICTS:
+        return f"return {word}"
+    return None if word in _AT_A_STATEMENT else nearest(word, _AT_A_STATEMENT)
 
 
 _PARTS: Final = {

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from grafting.diagnostics import Diagnostic, Label, Source
+from grafting.diagnostics import Diagnostic, Edit, Label, Source, Span
 from grafting.parsing.hints import Advice, Place, advise
+from grafting.parsing.hints import Edit as TokenEdit
 from grafting.parsing.lexer import HARD_WORDS, SIGNS, SOFT_WORDS, Token
+from grafting.spelling import either
 
 
 class Unexpected(Exception):
@@ -67,13 +69,8 @@ def expected(accepts: frozenset[str]) -> str:
         groups.append("a name")
         rest -= {"NAME"} | {word.upper() for word in HARD_WORDS}  # where any word may be a name
     spelled = sorted(_SPELLING[terminal] for terminal in rest if terminal in _SPELLING)
-    return _enumerate((spelled[: _SHOWN - len(groups)] if len(spelled) > 1 else spelled) + groups)
-
-
-def _enumerate(words: list[str]) -> str:
-    if not words:
-        return "something else"
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
+    shown = (spelled[: _SHOWN - len(groups)] if len(spelled) > 1 else spelled) + groups
+    return either(shown) if shown else "something else"
 
 
 def _found(token: Token) -> str:
@@ -98,5 +95,21 @@ def explain(source: Source, tokens: Sequence[Token], unexpected: Unexpected) -> 
         labels=labels,
         notes=(advice.note,) if advice and advice.note else (),
         helps=(advice.help,) if advice and advice.help else (),
+        edits=(_of_text(tokens, advice.edit),) if advice and advice.mends and advice.edit else (),
     )
     return diagnostic, advice
+
+
+def _of_text(tokens: Sequence[Token], edit: TokenEdit) -> Edit:
+    """Return an edit of tokens as one of the text, in which words stay apart."""
+    text = " ".join(token.value for token in edit.tokens)
+    before = tokens[edit.start - 1].span if edit.start else None
+    after = tokens[edit.end].span if edit.end < len(tokens) else None
+    if edit.start < edit.end:
+        span = tokens[edit.start].span.to(tokens[edit.end - 1].span)
+        touches = before and after and before.end == span.start and span.end == after.start
+        return Edit(span, text or (" " if touches else ""))
+    if after is None or text == ",":
+        assert before is not None  # an item has a token
+        return Edit(Span(before.line, before.column + before.end - before.start, before.end, before.end), text)
+    return Edit(Span(after.line, after.column, after.start, after.start), f"{text} ")

@@ -15,8 +15,9 @@ from dataclasses import replace
 from typing import Any
 
 from grafting import limits, syntax
-from grafting.diagnostics import NO_SPAN, Diagnostic, GraftError, InternalError, Label, Source, Span, fail
-from grafting.parsing.hints import about_word
+from grafting.diagnostics import NO_SPAN, Diagnostic, Edit, GraftError, InternalError, Label, Source, Span, fail
+from grafting.parsing.hints import foreign_word, statement_for
+from grafting.parsing.lexer import HARD_WORDS
 from grafting.parsing.precedence import COMPARISON, PRECEDENCE, operand_depths, postfix_order
 
 Tree = Any  # lark.Tree, its leaves lark.Token; Lark is imported only when something is parsed
@@ -52,8 +53,10 @@ class TreeBuilder:
     def _doc(self, tree: Tree) -> str:
         return self._docs.get(tree.meta.start_pos, "")
 
-    def _error(self, code: str, message: str, span: Span, label: str = "", *helps: str) -> None:
-        self.errors.append(Diagnostic(code, message, Label(span, label), self._source, helps=helps))
+    def _error(
+        self, code: str, message: str, span: Span, label: str = "", *helps: str, edits: tuple[Edit, ...] = ()
+    ) -> None:
+        self.errors.append(Diagnostic(code, message, Label(span, label), self._source, helps=helps, edits=edits))
 
     def _too_deep(self, span: Span) -> GraftError:
         return fail(
@@ -187,13 +190,17 @@ class TreeBuilder:
         return tuple(built)
 
     def _unused(self, value: syntax.Expr, span: Span) -> None:
-        help_ = ""
+        help_ = "give it a name with `let`, assign it, or remove it"
+        edits: tuple[Edit, ...] = ()
         if isinstance(value, syntax.Name):
-            help_ = about_word(value.name)
+            if foreign := foreign_word(value.name):
+                help_ = foreign
+            elif meant := statement_for(value.name):
+                help_ = f"write `{meant}`"
+                edits = (Edit(span, meant),) if meant.split()[0] in HARD_WORDS else ()
         elif isinstance(value, syntax.Binary) and value.op == "==":
             help_ = "to assign, write `=`"
-        help_ = help_ or "give it a name with `let`, assign it, or remove it"
-        self._error("G0110", "this value is not used", span, "a value is not a statement", help_)
+        self._error("G0110", "this value is not used", span, "a value is not a statement", help_, edits=edits)
 
     def _otherwise(self, tree: Tree | None, depth: int) -> syntax.Block | None:
         """`else { .. }` of something that may fail."""
