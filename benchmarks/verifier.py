@@ -1,23 +1,38 @@
-"""How long verification takes: samples, loops of growing trip count, branches.
+"""How long verification takes: samples, growing loops, branches, and programs of thousands of instructions.
 
     python -m benchmarks.verifier [RUNS]      (default 15)
 
-Each program is verified RUNS times in turn with the others; its bound must come out the same every time.
+Small programs are verified RUNS times in turn with the others; their bounds must come out the same every time. Each
+large one (`tests/large_programs.py`, and C where a clang is at hand: `benchmarks/c_programs.py`) is verified in a child
+process of its own, so that its peak of memory is its own.
 """
 
 from __future__ import annotations
 
+import multiprocessing
+import resource
 import sys
 import time
 from pathlib import Path
 from statistics import median
 
-import grafting
-import verifier
-from benchmarks import machine
-from grafting import Program, hooks
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tests"))
 
-SAMPLES = sorted((Path(__file__).resolve().parents[1] / "samples").glob("*.graft"))
+import large_programs  # noqa: E402
+
+import grafting  # noqa: E402
+import verifier  # noqa: E402
+from benchmarks import c_programs, machine  # noqa: E402
+from grafting import Program, hooks  # noqa: E402
+
+SAMPLES = sorted((ROOT / "samples").glob("*.graft"))
+LARGE = (
+    ("dispatcher", 95), ("dispatcher", 720), ("parser", 90), ("parser", 380), ("lookups", 350), ("lookups", 2700),
+    ("nests", 300), ("nests", 1400), ("handlers", 300), ("handlers", 2300), ("inlined", 150), ("inlined", 640),
+    ("machine", 140), ("machine", 1100),
+)  # fmt: skip
+"""Shapes and sizes: about 1,000 instructions, and as many as the language's limits allow, up to 8,000."""
 
 
 def assembly(text: str) -> Program:
@@ -26,16 +41,23 @@ def assembly(text: str) -> Program:
 
 def programs() -> dict[str, Program]:
     found = {path.stem: grafting.compile_graft(path.read_text(), filename=path.name) for path in SAMPLES}
-    for trips in (10, 1000, 100_000, 1_000_000):
+    for trips in (10, 100, 1000, 10_000, 100_000, 1_000_000):
         found[f"counting to {trips:,}"] = assembly(f"r0 = 0\nL: r0 += 1\nif r0 < {trips} goto L\nexit\n")
-    nested = "r6 = 0\nA: r7 = 0\nB: r7 += 1\nif r7 < 100 goto B\nr6 += 1\nif r6 < 100 goto A\nr0 = 0\nexit\n"
-    found["100 x 100 nested"] = assembly(nested)
+    for trips in (100, 1000):
+        found[f"{trips:,} x {trips:,} nested"] = assembly(
+            f"r6 = 0\nA: r7 = 0\nB: r7 += 1\nif r7 < {trips} goto B\nr6 += 1\nif r6 < {trips} goto A\nr0 = 0\nexit\n"
+        )
     branches = "".join(f"if r6 & {1 << n} goto L{n}\nr7 += 1\nL{n}: r7 &= 63\n" for n in range(18))
-    found["18 independent branches"] = assembly(f"r6 = *(u64 *)(r1 + 0)\nr7 = 0\n{branches}r0 = r7\nexit\n")
+    index = "r3 = r10\nr3 += r7\n*(u8 *)(r3 - 64) = 1\n"
+    loads = "r6 = *(u64 *)(r1 + 0)\nr7 = *(u64 *)(r1 + 8)\nr8 = *(u32 *)(r1 + 16)\nr9 = *(u8 *)(r1 + 24)\n"
+    found["18 independent branches, an index"] = assembly(f"{loads}r7 = 0\n{branches}{index}r0 = r7\nexit\n")
+    straight = "".join(f"r{6 + n % 4} {op} r{6 + (n + 1) % 4}\n" for n, op in enumerate(("+=", "^=", ">>=", "*=") * 24))
+    found["100 instructions"] = assembly(f"{loads}{straight}r0 = r6\nexit\n")
     return found
 
 
-def main(runs: int) -> None:
+def small(runs: int) -> None:
+    """Print the table of programs that are verified many times."""
     subjects = programs()
     bounds = {name: verifier.verify(program).bounds for name, program in subjects.items()}
     times: dict[str, list[float]] = {name: [] for name in subjects}
@@ -45,7 +67,6 @@ def main(runs: int) -> None:
             verified = verifier.verify(program)
             times[name].append((time.perf_counter() - start) * 1000)
             assert verified.bounds == bounds[name]
-    print(machine.heading())
     rows = [
         (
             name,
@@ -58,6 +79,47 @@ def main(runs: int) -> None:
         for name, program in subjects.items()
     ]
     print(machine.table(("program", "instructions", "steps", "min ms", "median ms", "bound"), rows))
+
+
+def once(name: str, data: bytes) -> tuple[str, ...]:
+    """Verify an object in this process; returns a row of the table."""
+    program = Program.from_elf(data, filename=name)
+    size = sum(len(handler.operations) for handler in program.handlers)
+    start, steps, answer = time.process_time(), "", "accepted"
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    try:
+        steps = f"{sum(proof.steps for proof in verifier.verify(program).handlers.values()):,}"
+    except verifier.Rejected as refused:
+        answer = f"{refused.diagnostics[0].code}: {refused.diagnostics[0].message}"
+    taken = time.process_time() - start
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    memory = f"{peak / 1024:.0f} (+{(peak - before) / 1024:.0f})"
+    return name, f"{size:,}", steps, f"{taken:.2f}", f"{taken * 1000 / size:.3f}", memory, answer
+
+
+def large() -> None:
+    """Print the table of large programs, each verified once in a process of its own."""
+    subjects = [
+        (f"{shape}, {size}", grafting.compile_graft(large_programs.source(shape, size, seed=1)).to_elf())
+        for shape, size in LARGE
+    ]
+    found, why_not = c_programs.objects()
+    subjects += found
+    rows = []
+    for name, data in subjects:
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            rows.append(pool.apply(once, (name, data)))
+    columns = ("program", "instructions", "steps", "processor s", "ms an instruction", "peak MB (verifying)", "answer")
+    print(machine.table(columns, rows))
+    if why_not:
+        print(f"\nNo programs in C: {why_not}")
+
+
+def main(runs: int) -> None:
+    print(machine.heading())
+    small(runs)
+    print()
+    large()
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import struct
 from dataclasses import replace
 
 import pytest
+from damage import damaged
 from hypothesis import given
 from hypothesis import strategies as st
 from objects import DATA, FULL, GOOD_MAP, TIMER, TIMER_SECTION, code_of, made, maps_object, section
@@ -185,24 +186,6 @@ def test_arbitrary_bytes_are_refused(data: bytes) -> None:
 def test_every_truncation_is_refused(length: int) -> None:
     if length < len(GOOD):
         assert code_of(GOOD[:length]).startswith("G051")
-
-
-def damaged(data: bytes, choose: random.Random) -> bytes:
-    """Return `data` with one to sixteen bytes, words or ranges changed."""
-    changed = bytearray(data)
-    for _ in range(choose.choice((1, 1, 2, 4, 16))):
-        at = choose.randrange(len(changed))
-        match choose.randrange(4):
-            case 0:
-                changed[at] ^= 1 << choose.randrange(8)
-            case 1:
-                changed[at] = choose.randrange(256)
-            case 2:
-                changed[at : at + 8] = choose.choice((b"\xff" * 8, bytes(8), (1 << choose.randrange(64)).to_bytes(8)))
-            case _:
-                other = choose.randrange(len(changed))
-                changed[at : at + 16] = changed[other : other + 16]
-    return bytes(changed)
 
 
 @pytest.mark.parametrize("seed", range(40))

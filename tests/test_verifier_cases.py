@@ -19,7 +19,7 @@ from grafting.assembly import assembler
 from grafting.program import Handler, MapKind, MapSpec, OpSpec, ProtocolSpec, SlotSpec
 
 CASES = Path(__file__).parent / "cases"
-FILES = ("memory", "pointers", "helpers", "costs", "limits")
+FILES = ("memory", "pointers", "helpers", "costs", "limits", "cve", "links", "names")
 ALL = [(file, case) for file in FILES for case in yaml.safe_load((CASES / f"verifier_{file}.yaml").read_text())]
 
 BLOCK = ProtocolSpec("block", (OpSpec("read", 0, 8, 8), OpSpec("write", 1, 0, 4096)))

@@ -11,6 +11,7 @@ import pytest
 import jit
 import verifier
 from grafting import Program, hooks
+from grafting.assembly.disassembler import disassemble_operation
 from grafting.diagnostics import GraftError
 
 DATA = Path(__file__).resolve().parents[1].parent / "shared" / "verifier"
@@ -29,20 +30,40 @@ UNSAFE = cases("unsafe.json")
 LOOPS = cases("loops.json")
 ENDLESS = {"infinite: goto self", "infinite: r0 unchanged"}
 
-# What is wrong with each program: the diagnostic's code. All but these leave the stack frame (G0603).
+# What is wrong with each program: the diagnostic's code and the instruction at which it stands, with its pc.
 REASONS = {
-    "nonterm-goto-self": "G0621",
-    "nonterm-parity": "G0621",
-    "nonterm-wrap": "G0621",
-    "spill-partial-overwrite": "G0611",
-    "spill-straddle": "G0611",
-    "var-offset-write-kills-spill": "G0611",
-    "uninit-stack-read": "G0602",
-    "uninit-one-branch": "G0601",
-    "caller-saved-after-call": "G0601",
-    "ptr-mul": "G0612",
-    "scalar-deref": "G0608",
-    "write-r10": "G0614",
+    "cve-2017-16995-mov32-sext": ("G0603", 9, "*(u8 *)(r2 + 0) = r3"),
+    "cve-2017-16996-truncate": ("G0603", 11, "*(u8 *)(r2 + 0) = r3"),
+    "cve-2021-31440-64to32": ("G0603", 13, "*(u8 *)(r2 + 0) = r3"),
+    "cve-2023-2163-pruning": ("G0603", 16, "*(u8 *)(r2 + 0) = r3"),
+    "cve-2021-3600-div32-trunc": ("G0603", 10, "*(u8 *)(r2 + 0) = r3"),
+    "div-by-zero-result": ("G0603", 10, "*(u8 *)(r2 + 0) = r3"),
+    "mod-by-zero-result": ("G0603", 8, "*(u8 *)(r2 + 0) = r3"),
+    "shift-amount-masked": ("G0603", 10, "*(u8 *)(r2 + 0) = r3"),
+    "arsh32-zero-extends": ("G0603", 7, "*(u8 *)(r2 + 0) = r3"),
+    "neg32-zero-extends": ("G0603", 7, "*(u8 *)(r2 + 0) = r3"),
+    "movsx32-same-reg": ("G0603", 7, "*(u8 *)(r2 + 0) = r3"),
+    "unsigned-le-off-by-one": ("G0603", 6, "*(u8 *)(r2 + 0) = r3"),
+    "width-off-by-one": ("G0603", 6, "*(u64 *)(r2 + 0) = r3"),
+    "loop-le-off-by-one": ("G0603", 5, "*(u8 *)(r2 + 0) = r3"),
+    "loop-index-escapes": ("G0603", 5, "r3 = *(u8 *)(r2 + 0)"),
+    "nonterm-goto-self": ("G0621", 1, "goto L1"),
+    "nonterm-parity": ("G0621", 1, "r6 += 2"),
+    "nonterm-wrap": ("G0621", 1, "r6 += -2"),
+    "jset-taken": ("G0603", 9, "*(u8 *)(r2 + 0) = r3"),
+    "fetch-add-old-value": ("G0603", 8, "*(u8 *)(r2 + 0) = r3"),
+    "bswap-range": ("G0603", 7, "*(u8 *)(r2 + 0) = r3"),
+    "le32-truncates": ("G0603", 10, "*(u8 *)(r2 + 0) = r3"),
+    "spill-partial-overwrite": ("G0611", 3, "r2 = *(u64 *)(r10 - 8)"),
+    "spill-straddle": ("G0611", 2, "r2 = *(u64 *)(r10 - 12)"),
+    "var-offset-write-kills-spill": ("G0611", 9, "r2 = *(u64 *)(r10 - 16)"),
+    "uninit-stack-read": ("G0602", 0, "r0 = *(u64 *)(r10 - 8)"),
+    "uninit-one-branch": ("G0601", 3, "r0 = r6"),
+    "caller-saved-after-call": ("G0601", 3, "*(u8 *)(r1 - 8) = r3"),
+    "ptr-mul": ("G0612", 1, "r2 *= 3"),
+    "scalar-deref": ("G0608", 1, "r0 = *(u64 *)(r6 + 0)"),
+    "write-r10": ("G0614", 0, "r10 += -8"),
+    "frame-overflow": ("G0603", 1, "*(u64 *)(r10 - 520) = r3"),
 }
 
 
@@ -55,9 +76,10 @@ def test_an_unsafe_program_is_rejected_for_its_reason(case: dict[str, Any]) -> N
     with pytest.raises(verifier.Rejected) as caught:
         verifier.verify(program(case))
     first = caught.value.diagnostics[0]
-    assert first.code == REASONS.get(case["name"], "G0603"), first.message
     assert first.handler == "main"
     assert first.pc is not None
+    at = disassemble_operation(program(case).handlers[0].operations[first.pc])
+    assert (first.code, first.pc, at) == REASONS[case["name"]], first.message
 
 
 @pytest.mark.parametrize("case", [c for c in LOOPS if c["name"] not in ENDLESS], ids=lambda case: case["name"])

@@ -9,23 +9,29 @@ one counted in r registers.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from grafting.isa import Alu, Condition, Swap
 from verifier import scalar as scalars
 from verifier.comparisons import Comparison, Unset
 from verifier.pointers import FARTHEST
-from verifier.scalar import Scalar
+from verifier.scalar import UNKNOWN, Scalar
 from verifier.state import State, reaching, refined, shifted
 from verifier.terms import LENGTH, ZERO, Terms, wrap
 from verifier.values import Number, literal
 
 _U32 = (1 << 32) - 1
+_U64 = (1 << 64) - 1
+_SIGN = 1 << 63
 
 
 def compute(terms: Terms, op: Alu, is64: bool, a: Number, b: Number) -> Number:
     """Return `a op b`, in 64 bits, or in 32 and zero-extended."""
     if op is Alu.MOV and is64:
         return b
+    divisor = _divisor(terms, a, b) if op is Alu.SUB else None
+    if divisor is not None and (is64 or max(a.scalar.umax, divisor.scalar.umax) <= _U32):
+        return compute(terms, Alu.MOD, is64, a, divisor)
     result = scalars.alu(op, is64, a.scalar, b.scalar)
     if a.symbol == ZERO and b.symbol == ZERO:
         return literal(result.value)
@@ -34,6 +40,21 @@ def compute(terms: Terms, op: Alu, is64: bool, a: Number, b: Number) -> Number:
     if not is64:
         return _narrow(terms, op, a, b, result)
     return _named(terms, op, True, a, b, result)
+
+
+def _divisor(terms: Terms, a: Number, b: Number) -> Number | None:
+    """Return the constant c if b is `a / c * c`: a - b is then `a % c`, and compilers write it so.
+
+    It holds of all words, as `a / c * c` cannot wrap, and with c = 0 both are a (RFC 9669 section 4.1).
+    """
+    product = terms.definition(b.symbol) if b.delta == 0 else None
+    if product is None or product.operator is not Alu.MUL or not product.is64:
+        return None
+    for quotient, divisor in ((product.a, product.b), (product.b, product.a)):
+        found = terms.definition(quotient[0]) if quotient[1] == 0 and divisor[0] == ZERO else None
+        if found is not None and found.operator is Alu.DIV and found.is64 and (found.a, found.b) == (a[1:], divisor):
+            return literal(divisor[1] & _U64)
+    return None
 
 
 def _moved(terms: Terms, b: Number, result: Scalar) -> Number:
@@ -87,7 +108,26 @@ def _named(terms: Terms, op: Alu, is64: bool, a: Number, b: Number, result: Scal
         return Number(result, terms.apply(op, is64, (a.symbol, 0), (b.symbol, 0)), wrap(a.delta + b.delta))
     if op is Alu.SUB:
         return _difference(terms, a, b, result)
+    if op is Alu.AND and b.symbol == ZERO and not (a.scalar.value | a.scalar.mask) & ~b.scalar.value:
+        return a._replace(scalar=result)  # no bit is cleared
+    if op in (Alu.LSH, Alu.RSH, Alu.ARSH) and b.symbol == ZERO:
+        return _shifted(terms, op, a, b, result)
     return Number(result, terms.apply(op, is64, a[1:], b[1:]), 0)
+
+
+def _shifted(terms: Terms, op: Alu, a: Number, b: Number, result: Scalar) -> Number:
+    """Name a shift by a constant: `x << k >> k` is x if no bit was lost, as older compilers cut words to 32 bits."""
+    amount = b.scalar.value & 63
+    if op is Alu.LSH:
+        unsigned = a.scalar.umax << amount <= _U64
+        signed = a.scalar.smin << amount >= -_SIGN and a.scalar.smax << amount < _SIGN
+        return Number(result, terms.apply(op, True, a[1:], (ZERO, amount), unsigned | signed << 1), 0)
+    before = terms.definition(a.symbol)
+    kept = 1 if op is Alu.RSH else 2
+    if before is not None and before.operator is Alu.LSH and before.b == (ZERO, amount) and before.kept & kept:
+        if a.delta == 0:
+            return Number(result, *before.a)
+    return Number(result, terms.apply(op, True, a[1:], (ZERO, amount)), 0)
 
 
 def _difference(terms: Terms, a: Number, b: Number, result: Scalar) -> Number:
@@ -127,7 +167,7 @@ def swapped(terms: Terms, kind: Swap, bits: int, a: Number) -> Number:
 # --- comparisons -----------------------------------------------------------------------------------------------------
 
 
-def assumed(state: State, comparison: Comparison, is64: bool, a: Number, b: Number) -> State | None:
+def assumed(terms: Terms, state: State, comparison: Comparison, is64: bool, a: Number, b: Number) -> State | None:
     """Return the state once `a comparison b` holds; None if it cannot."""
     if a.symbol == b.symbol and is64:
         if a.symbol == ZERO:
@@ -139,11 +179,27 @@ def assumed(state: State, comparison: Comparison, is64: bool, a: Number, b: Numb
         return None
     for number, scalar in zip((a, b), found, strict=True):
         if scalar is not number.scalar and number.symbol != ZERO:
-            state_or_none = refined(state, number.symbol, shifted(scalar, -number.delta))
+            state_or_none = refined(state, number.symbol, scalar, number.delta)
+            if state_or_none is not None and scalar.is_constant:
+                state_or_none = _bits_known(state_or_none, terms, number, scalar)
             if state_or_none is None:
                 return None
             state = state_or_none
     return _within_body(state, comparison, is64, a._replace(scalar=found[0]), b._replace(scalar=found[1]))
+
+
+def _bits_known(state: State, terms: Terms, number: Number, word: Scalar) -> State | None:
+    """Learn from `x & mask == word`, `number` being the name of `x & mask`, what these bits of x are."""
+    definition = terms.definition(number.symbol)
+    if definition is None or definition.operator is not Alu.AND or ZERO not in (definition.a[0], definition.b[0]):
+        return state
+    x, (_zero, mask) = (definition.a, definition.b) if definition.b[0] == ZERO else (definition.b, definition.a)
+    mask &= (1 << 64 if definition.is64 else 1 << 32) - 1
+    bits = shifted(word, -number.delta).value
+    if bits & ~mask:
+        return None
+    known = replace(UNKNOWN, value=bits, mask=~mask & ((1 << 64) - 1))
+    return refined(state, x[0], known, x[1])
 
 
 _HOLDS: dict[Comparison, Callable[[int, int], bool]] = {

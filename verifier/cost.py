@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from operator import add as _add
 
 from grafting.costs import CostVector
@@ -92,11 +93,33 @@ def maximum(a: Tally, b: Tally) -> Tally:
     return a if a == b else tuple(map(max, a, b))
 
 
-def rounds(turns: Sequence[tuple[Tally, int]], times: int, zero: Tally) -> Tally:
-    """Return the greatest tally of `times` rounds, each one of these turns, none taken more often than its limit."""
+def minimum(a: Tally, b: Tally) -> Tally:
+    """Return the lesser of each count."""
+    return tuple(map(min, a, b))
+
+
+def rounds(turns: Sequence[tuple[Tally, int, int]], times: int, distance: int | None, zero: Tally) -> Tally:
+    """Return the greatest tally of `times` rounds, each one of these turns.
+
+    A turn is (tally, how often at most it is taken, how far it goes); together they go no farther than `distance`,
+    unless it is None. Each count on its own is a knapsack, and filled in fractions at most as much as it can hold
+    (Dantzig, Op. Res. 1957).
+    """
     if len(turns) == 1:
         return tuple(count * min(times, turns[0][1]) for count in turns[0][0])
-    return tuple(_greatest_sum([(tally[i], limit) for tally, limit in turns], times) for i in range(len(zero)))
+    if not turns:
+        return zero
+    columns = list(zip(*(tally for tally, _limit, _far in turns), strict=True))
+    most = {column: _most(column, turns, times, distance) for column in {*columns}}  # many are alike, most of them 0
+    return tuple(most[column] for column in columns)
+
+
+def _most(column: tuple[int, ...], turns: Sequence[tuple[Tally, int, int]], times: int, distance: int | None) -> int:
+    """Return the greatest sum of one count, which each turn has as `column` says."""
+    most = _greatest_sum([(count, limit) for count, (_, limit, _far) in zip(column, turns, strict=True)], times)
+    if distance is None or most == 0:
+        return most
+    return min(most, _fullest([(count, turn[1], turn[2]) for count, turn in zip(column, turns, strict=True)], distance))
 
 
 def _greatest_sum(counts: list[tuple[int, int]], times: int) -> int:
@@ -107,13 +130,33 @@ def _greatest_sum(counts: list[tuple[int, int]], times: int) -> int:
     return total
 
 
+def _fullest(counts: list[tuple[int, int, int]], distance: int) -> int:
+    """Return the greatest sum of counts whose ways add up to the distance at most, the last one in part."""
+    total = 0
+    for count, limit, far in sorted(counts, key=lambda item: Fraction(item[0], item[2]), reverse=True):
+        if limit * far >= distance:
+            return total + count * distance // far
+        total, distance = total + limit * count, distance - limit * far
+    return total
+
+
 def sending(tally: Tally, state: State, helper: Helper) -> Tally:
     """Return the tally with the greatest body that this call may send added. Its count as a call is not added."""
     length = state.registers[5]
     if not helper.sends or not isinstance(length, Number):
         return tally
     options = SEND_OPTIONS_BYTES if helper.number == 1002 else 0
-    return (*tally[:_BYTES], tally[_BYTES] + max(0, length.scalar.umax - options), *tally[_BYTES + 1 :])
+    return with_bytes(tally, max(0, length.scalar.umax - options))
+
+
+def bytes_sent(tally: Tally) -> int:
+    """Return the bytes sent of a tally."""
+    return tally[_BYTES]
+
+
+def with_bytes(tally: Tally, sent: int) -> Tally:
+    """Return the tally with more bytes sent."""
+    return (*tally[:_BYTES], tally[_BYTES] + sent, *tally[_BYTES + 1 :])
 
 
 # --- the stack -------------------------------------------------------------------------------------------------------

@@ -2,46 +2,62 @@
 
 `Explorer.run` walks a function's elements in order (`flow`). A `Node` is a state at the start of a block, with the
 greatest cost of any way there and the node it came from. When the walk reaches a block, all nodes that can arrive there
-have arrived, so `_merged` drops those that another includes, and past STATES nodes joins what can be joined. A loop is
-summarised by its invariant and ranking (`loops`), or followed round by round if it has none.
+have arrived, so `merged` drops those that another includes, and past STATES nodes joins those that agree in what is
+constant, or all. A loop is summarised by its invariant and ranking (`loops`), or followed round by round if it has
+none.
 
 **Why a verdict is right.** Every execution follows some chain of nodes, each of which describes it: `transfer`
 preserves that along instructions, inclusion and join at merges, the invariant at a summarised head. At every node each
 obligation was checked. A loop followed round by round ends only when no state is left that goes around.
 
 **Precision on demand.** A join or a summary may lose what a later check needs. So a node knows which of them it has
-gone through (`blame`); if a check fails, the latest of them is put into the `Plan` and the handler is walked again
-without it. A failure without blame is final: it is a path of the program.
+gone through (`blame`); if a check fails, the latest of them is put into the `Plan` (after some walks also the merges
+before it) and the handler is walked again without it. A failure without blame is final: it is a path of the program.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from grafting import limits
-from grafting.isa import Branch, CallHelper, CallLocal, Exit, Goto, Operation
-from verifier import cost, transfer
-from verifier.check import Refusal, Rules, unmet
+from grafting.isa import Branch, CallHelper, CallLocal, Exit, Goto, Operation, Reg
+from verifier import cost, expense, rising, transfer
+from verifier.check import unmet
 from verifier.cost import Layout, Tally
+from verifier.expense import Cost
 from verifier.flow import Block, Component, Element, Function, deciding
 from verifier.lattice import includes, joined
+from verifier.meter import Meter
 from verifier.obligations import Obligation
+from verifier.places import places
+from verifier.ranking import Reason
+from verifier.refusal import Count, Refusal
+from verifier.rules import Rules
 from verifier.scalar import UNKNOWN
 from verifier.state import Frame, State
+from verifier.values import Number, Pointer
 
 STATES = 2
 """Nodes kept apart at one block before joining: more cost time, and where a join loses too much the plan spares it."""
 
+SUMMARISED = 12
+"""Nodes kept apart at one block of a loop that is being summarised: a way that is dear may be taken in few rounds."""
+
+DISCRETE = 8
+"""Nodes kept apart at one block if no two of them agree in what is constant."""
+
 SPARED = 32
 """Nodes kept apart at a block that the plan spares: each new one is compared with all that are kept."""
 
-_COMPARISONS = 4  # of two states, that take about as long as an instruction
+_COMPARED = 48  # values compared that take about as long as an instruction
 
 _NOTES = 4 * STATES  # kept of one block in the findings; then one state that includes them takes their place
+
+BLAMED = 64
+"""Losses of precision that a node remembers, the latest: more than a handler is walked times, and that spares one."""
 
 RETURN = -1
 """The pending key of nodes that have left the function."""
@@ -61,9 +77,9 @@ class Plan:
 
     exact: frozenset[Imprecision] = frozenset()
 
-    def sparing(self, place: Imprecision) -> Plan:
-        """Return the plan with one more place."""
-        return Plan(self.exact | {place})
+    def sparing(self, places: Iterable[Imprecision]) -> Plan:
+        """Return the plan with more places."""
+        return Plan(self.exact.union(places))
 
 
 class Node:
@@ -74,13 +90,13 @@ class Node:
     def __init__(
         self,
         state: State,
-        tally: Tally,
+        spent: Cost,
         block: int,
         parent: Node | None,
         blame: tuple[Imprecision, ...] = (),
         taken: tuple[int, bool] | None = None,
     ) -> None:
-        self.state, self.cost, self.block = state, tally, block
+        self.state, self.cost, self.block = state, spent, block
         self.parent, self.blame, self.taken = parent, blame, taken
 
 
@@ -92,45 +108,20 @@ class Stuck(Exception):
         self.node, self.pc, self.refusal = node, pc, refusal
 
 
-class Exhausted(Exception):
-    """A limit was reached before an answer. `loop`: the head of the loop that was being followed, if it was that."""
-
-    def __init__(self, pc: int, what: str, *, loop: int | None = None) -> None:
-        super().__init__(what)
-        self.pc, self.what, self.loop = pc, what, loop
-
-
 @dataclass(slots=True)
 class Findings:
-    """What a walk leaves behind: states by (function, block), rounds by (function, head), stack use, calls made."""
+    """What a walk leaves behind: states by (function, block), rounds by (function, head), stack use, calls, sends."""
 
     states: dict[tuple[int, int], list[State]] = field(default_factory=dict)
     rounds: dict[tuple[int, int], int] = field(default_factory=dict)
+    rankings: dict[tuple[int, int], Reason] = field(default_factory=dict)  # of the loops that were summarised
     depths: dict[int, int] = field(default_factory=dict)
     calls: dict[tuple[int, int], int] = field(default_factory=dict)  # (caller, callee) -> pc
+    sent: dict[int, int] = field(default_factory=dict)  # pc of a sending call -> the longest body
 
-
-@dataclass(slots=True)
-class Meter:
-    """The steps taken so far, over all walks of a handler, and when to give up."""
-
-    clock: Callable[[], float]
-    deadline: float
-    steps: int = 0
-    following: list[int] = field(default_factory=list)  # heads of the loops being followed round by round
-    followed: int = 0  # steps in those
-
-    def spend(self, pc: int, steps: int) -> None:
-        """Count instructions; raises Exhausted past a limit."""
-        self.steps += steps
-        if self.following:
-            self.followed += steps
-            if self.followed > limits.VERIFIER_UNROLL_STEPS:
-                raise Exhausted(pc, "a loop without a ranking has too many rounds", loop=self.following[-1])
-        if self.steps > limits.VERIFIER_STEPS:
-            raise Exhausted(pc, f"more than {limits.VERIFIER_STEPS} instructions were looked at")
-        if self.steps & 0x3FF < steps and self.clock() > self.deadline:
-            raise Exhausted(pc, f"more than {limits.VERIFIER_SECONDS:g} seconds have passed")
+    def note_sent(self, pc: int, length: int) -> None:
+        """Note the longest body that a call may send."""
+        self.sent[pc] = max(self.sent.get(pc, 0), length)
 
 
 Pending = defaultdict[int, list[Node]]
@@ -165,10 +156,11 @@ class Explorer:
         pending: Pending = defaultdict(list)
         pending[entry].append(node)
         self._chain.append(entry)
-        self._recording.append(None)
-        self.walk(function, function.elements, pending)
-        self._recording.pop()
-        self._chain.pop()
+        try:
+            with self.recording(None):
+                self.walk(function, function.elements, pending)
+        finally:
+            self._chain.pop()
         return pending[RETURN]
 
     def walk(self, function: Function, elements: Sequence[Element], pending: Pending) -> None:
@@ -180,7 +172,8 @@ class Explorer:
                     self._loop(function, element, entries, pending)
             elif element in pending:
                 block = function.blocks[element]
-                for node in self.merged(function, block, pending.pop(element)):
+                most = STATES if self._recording[-1] is None else SUMMARISED
+                for node in self.merged(function, block, pending.pop(element), most):
                     self.block(function, block, node, pending)
 
     # --- blocks ------------------------------------------------------------------------------------------------------
@@ -188,9 +181,10 @@ class Explorer:
     def block(self, function: Function, block: Block, node: Node, pending: Pending) -> None:
         """Run a node through a block and put what follows into `pending`."""
         self.meter.spend(block.start, len(block.pcs))
+        self.meter.keep(block.start)
         if self.checking:
             self._note(function, block, node.state)
-        state, tally = node.state, cost.plus(node.cost, self._tally(block))
+        state, tally = node.state, self._tally(block)
         last = block.pcs[-1]
         for pc in block.pcs:
             op = self.operations[pc]
@@ -200,39 +194,42 @@ class Explorer:
                 helper = self.rules.hook.helper(op.number)
                 if helper is None:
                     return  # only while guessing: the last walk over this place will say so
-                tally = cost.sending(tally, state, helper)
+                before, tally = tally, cost.sending(tally, state, helper)
+                if self.checking and helper.sends:
+                    self.found.note_sent(pc, cost.bytes_sent(tally) - cost.bytes_sent(before))
                 if helper.result.name == "NEVER":
-                    return self._finish(node, state, tally, pending)
+                    return self._finish(node, state, node.cost.spending(tally), pending)
             if pc != last or not isinstance(op, Branch | Goto | CallLocal | Exit):
-                state = transfer.step(self.rules, state, op)
-        self._onward(function, block, node, state, tally, pending)
+                after = transfer.step(self.rules, state, op)
+                state = after if self._recording[-1] is None else rising.after(state, op, after)
+        self._onward(function, block, node, state, node.cost.spending(tally), pending)
 
     def _onward(
-        self, function: Function, block: Block, node: Node, state: State, tally: Tally, pending: Pending
+        self, function: Function, block: Block, node: Node, state: State, spent: Cost, pending: Pending
     ) -> None:
         """Follow the control transfer at the end of a block."""
         last = block.pcs[-1]
         match self.operations[last]:
             case Branch() as op:
-                ways = transfer.branch(state, op, facts=self._records(op.target, last + 1))
+                ways = transfer.branch(self.rules.terms, state, op, facts=self._records(op, last + 1))
                 for way, target, taken in ((ways.through, last + 1, False), (ways.taken, op.target, True)):
                     if way is not None:
-                        pending[target].append(Node(way, tally, target, node, node.blame, (last, taken)))
+                        pending[target].append(Node(way, spent, target, node, node.blame, (last, taken)))
             case CallLocal(target):
                 self.found.calls.setdefault((function.entry, target), last)
-                inner = Node(transfer.enter(state), tally, target, node, node.blame)
+                inner = Node(transfer.enter(state), spent, target, node, node.blame)
                 following = block.successors[0]
                 for back in self.run(target, inner):
                     after = transfer.leave(back.state)
                     pending[following].append(Node(after, back.cost, following, back, back.blame))
             case Exit():
-                self._finish(node, state, tally, pending)
+                self._finish(node, state, spent, pending)
             case _:
                 target = block.successors[0]
-                pending[target].append(Node(state, tally, target, node, node.blame))
+                pending[target].append(Node(state, spent, target, node, node.blame))
 
-    def _finish(self, node: Node, state: State, tally: Tally, pending: Pending) -> None:
-        pending[RETURN].append(Node(state, tally, RETURN, node, node.blame))
+    def _finish(self, node: Node, state: State, spent: Cost, pending: Pending) -> None:
+        pending[RETURN].append(Node(state, spent, RETURN, node, node.blame))
 
     def _tally(self, block: Block) -> Tally:
         if block.start not in self._tallies:
@@ -257,54 +254,71 @@ class Explorer:
         elif not includes(self.rules.terms, known[-1], state):
             known[:] = [joined(self.rules.terms, [*known, state], ())] * _NOTES
 
-    def _records(self, taken: int, through: int) -> tuple[bool, bool]:
-        """Return on which ways of a branch its comparison is recorded: those that stay in a loop the other leaves."""
+    def _records(self, op: Branch, through: int) -> tuple[bool, bool]:
+        """Return on which ways of a branch its comparison is recorded.
+
+        Those that stay in a loop that the other way leaves; and both, if two registers are compared inside.
+        """
         loop = self._recording[-1]
-        if loop is None or (taken in loop.blocks) == (through in loop.blocks):
+        if loop is None:
             return False, False
-        return taken in loop.blocks, through in loop.blocks
+        stays = op.target in loop.blocks, through in loop.blocks
+        return stays if stays[0] != stays[1] or isinstance(op.source, Reg) else (False, False)
 
     # --- merges ------------------------------------------------------------------------------------------------------
 
-    def merged(self, function: Function, block: Block, nodes: list[Node]) -> list[Node]:
-        """Return fewer nodes that include all of these, dead registers dropped."""
+    def merged(self, function: Function, block: Block, nodes: list[Node], most: int = STATES) -> list[Node]:
+        """Return nodes that include these, about `most` unless the plan spares them, without dead registers."""
         for node in nodes:
             node.state = without_dead(node.state, block)
         if len(nodes) == 1:
             return nodes
         place = Imprecision(False, function.entry, block.start)
-        most = SPARED if place in self.plan.exact else STATES
+        most = SPARED if place in self.plan.exact else most
         kept: list[Node] = []
-        compared = 0
+        compared, size = 0, _size(nodes[0].state)
         for node in nodes:
-            compared += 2 * len(kept)
+            compared += 2 * len(kept) * size
             self._add(kept, node)
             if len(kept) > most:
-                kept = [self._joined(kept, place)]
-        self.meter.spend(block.start, compared // _COMPARISONS)
+                kept = self._fewer(kept, max(most, DISCRETE), place)
+        self.meter.spend(block.start, compared // _COMPARED)
         return kept
+
+    def _fewer(self, kept: list[Node], most: int, place: Imprecision) -> list[Node]:
+        """Return nodes that include these: those that agree in what is constant are joined, all if that is not enough.
+
+        What a later branch can tell apart by itself (a flag, an error number, an address or null) is worth keeping
+        apart. Any choice is right: a node joins what is included in it.
+        """
+        groups: dict[object, list[Node]] = {}
+        for node in kept:
+            groups.setdefault(discrete(node.state), []).append(node)
+        if len(groups) > most:
+            return [self._joined(kept, place)]
+        return [self._joined(group, place) if len(group) > 1 else group[0] for group in groups.values()]
 
     def _add(self, kept: list[Node], node: Node) -> None:
         """Add a node, unless one includes it; drop those that it includes."""
         terms = self.rules.terms
         for other in kept:
             if includes(terms, other.state, node.state):
-                other.cost = cost.maximum(other.cost, node.cost)
+                other.cost = dearer(other, node)
                 return
         included = [other for other in kept if includes(terms, node.state, other.state)]
         for other in included:
-            node.cost = cost.maximum(node.cost, other.cost)
+            node.cost = dearer(node, other)
             kept.remove(other)
         kept.append(node)
 
     def _joined(self, nodes: list[Node], place: Imprecision) -> Node:
         first = nodes[0]
         state = joined(self.rules.terms, [node.state for node in nodes])
-        tally, blame = first.cost, [*first.blame]
+        spent, blame = first.cost, dict.fromkeys(first.blame)
         for other in nodes[1:]:
-            tally = cost.maximum(tally, other.cost)
-            blame += [item for item in other.blame if item not in blame]
-        return Node(state, tally, first.block, first.parent, (*blame, place), first.taken)
+            spent = expense.maximum(spent, other.cost, around(first.state))
+            blame |= dict.fromkeys(other.blame)
+        return Node(state, spent, first.block, first, (*[*blame][-BLAMED:], place))
 
     # --- loops -------------------------------------------------------------------------------------------------------
 
@@ -349,22 +363,19 @@ class Explorer:
         anchors: list[Node] = []
         rounds, next_anchor = 0, 1
         decisive = deciding(self.operations, function, component)
-        self._recording.append(None)
-        self.meter.following.append(component.head)
-        while entries:
-            backs, outside = self.round(function, component, entries)
-            for block, nodes in outside.items():
-                pending[block] += nodes
-            backs = self.merged(function, head, backs) if backs else []
-            for node in backs:
-                self._demand_progress(node, anchors)
-            rounds += 1
-            if rounds == next_anchor:
-                next_anchor *= 2
-                anchors = [Node(_decisive(b.state, *decisive), b.cost, b.block, b) for b in backs]
-            entries = {component.head: backs} if backs else {}
-        self._recording.pop()
-        self.meter.following.pop()
+        with self.recording(None), self.meter.following_loop(component.head):
+            while entries:
+                backs, outside = self.round(function, component, entries)
+                for block, nodes in outside.items():
+                    pending[block] += nodes
+                backs = self.merged(function, head, backs) if backs else []
+                for node in backs:
+                    self._demand_progress(node, anchors)
+                rounds += 1
+                if rounds == next_anchor:
+                    next_anchor *= 2
+                    anchors = [Node(_decisive(b.state, *decisive), b.cost, b.block, b) for b in backs]
+                entries = {component.head: backs} if backs else {}
         if self.checking:
             key = (function.entry, component.head)
             self.found.rounds[key] = max(self.found.rounds.get(key, 0), rounds - 1)
@@ -376,7 +387,7 @@ class Explorer:
                 raise Stuck(node, node.block, Refusal(
                     "G0621", "this loop may never end",
                     ("after one or more rounds everything that the verifier knows is as it was before",),
-                    ("count the rounds: `for i in 0..n max N`, or `while condition limit N`",),
+                    (Count(),),
                 ))  # fmt: skip
 
     @contextmanager
@@ -389,13 +400,40 @@ class Explorer:
             self.checking = before
 
     @contextmanager
-    def recording(self, component: Component) -> Iterator[None]:
-        """Record the comparisons that keep execution in a loop."""
+    def recording(self, component: Component | None) -> Iterator[None]:
+        """Record the comparisons that keep execution in a loop, or in none."""
         self._recording.append(component)
         try:
             yield
         finally:
             self._recording.pop()
+
+
+def dearer(a: Node, b: Node) -> Cost:
+    """Return a cost around those of two nodes that meet."""
+    return expense.maximum(a.cost, b.cost, around(a.state))
+
+
+def around(state: State) -> frozenset[int]:
+    """Return the symbols that mean the same on all paths of the current rounds: the counters of the loops around."""
+    return frozenset(ghost.symbol for ghost in state.ghosts)
+
+
+def discrete(state: State) -> tuple[object, ...]:
+    """Return what is constant in a state's registers: the word of a constant, the region of an address, or neither."""
+    return tuple(
+        value.region._replace(origin=int(value.region.nullable))
+        if isinstance(value, Pointer)
+        else value.scalar.value
+        if isinstance(value, Number) and value.scalar.is_constant
+        else None
+        for value in state.registers
+    )
+
+
+def _size(state: State) -> int:
+    """Return how many values a state holds, about: what comparing it costs."""
+    return len(state.registers) + sum(len(frame.stack) for frame in state.frames)
 
 
 def descends(node: Node, ancestor: Node) -> bool:
@@ -414,14 +452,15 @@ def _decisive(state: State, registers: int, memory: bool) -> State:
 
 
 def without_dead(state: State, block: Block) -> State:
-    """Return the state without the registers that nothing will read."""
+    """Return the state without the registers that nothing will read, and the links of numbers that are nowhere."""
     registers = state.registers
-    for number in block.dead:
-        if registers[number] is not None:
-            break
-    else:
-        return state
-    kept = [*registers]
-    for number in block.dead:
-        kept[number] = None
-    return state._replace(registers=tuple(kept))
+    if any(registers[number] is not None for number in block.dead):
+        kept = [*registers]
+        for number in block.dead:
+            kept[number] = None
+        state = state._replace(registers=tuple(kept))
+    if state.links:
+        there = {value.symbol for value in places(state).values()}
+        links = tuple(link for link in state.links if link.a[0] in there and link.b[0] in there)
+        state = state if links == state.links else state._replace(links=links)
+    return state

@@ -4,7 +4,9 @@
 state holds in b. The second half is what a comparison of values alone would forget: if a holds one symbol in two
 places, a comparison of one place narrows both. So b's names must be an image of a's: one symbol of b, at one distance,
 for each symbol of a. A symbol that a later instruction may compute again (from operands that are still there, or by
-loading a context field again) has to be the same one.
+loading a context field again) has to be the same one; so has every operand of a symbol that a relation (`reach`, a
+fact, a link) is about, though it stand in no place: computed again from what has moved, it would be another word of
+that name.
 
 `Join` makes the least state it can around two. Places in which both sides differ by the same pair of symbols at the
 same distance still agree with each other, so they get one new symbol: after `r6 += 1; r7 += 1` joined with the state
@@ -60,7 +62,12 @@ def includes(terms: Terms, a: State, b: State) -> bool:
     """Return whether all of b is in a."""
     if a == b:
         return True
-    if not a.facts <= b.facts or len(a.frames) != len(b.frames) or not scalars.includes(a.length, b.length):
+    if (
+        not a.facts <= b.facts
+        or not set(a.links) <= set(b.links)
+        or len(a.frames) != len(b.frames)
+        or not scalars.includes(a.length, b.length)
+    ):
         return False
     images = _Images(terms)
     if not _all_include(images, a.registers, b.registers) or not _all_include(images, a.ghosts, b.ghosts):
@@ -86,7 +93,9 @@ def _names_hold(images: _Images, a: State, b: State) -> bool:
             return False
         if any(not moved.isdisjoint(terms.operands(symbol)) for symbol in images.of):
             return False
-        if any(fact.a[0] in moved or fact.b[0] in moved for fact in a.facts):
+        related = {symbol for symbol, _bytes in a.reach} - images.of.keys()
+        related |= {side[0] for relation in (*a.facts, *a.links) for side in (relation.a, relation.b)}
+        if any(symbol in moved or not moved.isdisjoint(terms.operands(symbol)) for symbol in related):
             return False
     reach = dict(b.reach)
     for symbol, proven in a.reach:
@@ -153,7 +162,8 @@ class Join:
             for x, y in zip(a.ghosts, b.ghosts, strict=True)
         )
         length = self._scalars(a.length, b.length)
-        return State(registers, frames, length, self._reach(a, b), ghosts, a.facts & b.facts)
+        links = a.links if a.links == b.links else tuple(link for link in a.links if link in b.links)
+        return State(registers, frames, length, self._reach(a, b), ghosts, a.facts & b.facts, links)
 
     def _scalars(self, a: Scalar, b: Scalar) -> Scalar:
         if self._thresholds is None:

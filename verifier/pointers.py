@@ -54,8 +54,8 @@ BODY = Region(Kind.BODY)
 MEMORY = Region(Kind.MEMORY)
 
 FARTHEST = 1 << 32
-"""Offsets up to here order as addresses do: no region is nearer than this to either end of the address space, and the
-checked interpreter gives every region 2^32 addresses of its own."""
+"""Offsets from minus this up to this order, as signed numbers, as their addresses do: no region is nearer than this to
+either end of the address space, and the checked interpreter gives every region 2^32 addresses of its own."""
 
 
 def stack(frame: int) -> Region:

@@ -1,30 +1,79 @@
-"""From a failed check to a message: what was needed, what is known, on which path; in terms of the source if there is
-one.
+"""From a failed check to a diagnostic: what was needed, what is known, on which path; in terms of the source if there
+is one.
+
+    error[G0605]: this reads bytes 8*i+8 .. 8*i+16 of the message body, of which 256 bytes are proven to exist
+      --> sum.c:9:16
+       |
+     7 |     if ((const void *)(ctx->data + 256) > ctx->data_end) return 0;
+       |         ------------------------------------------------ the body has at least 256 bytes
+     9 |         sum += words[i + 1];
+       |                ^^^^^^^^^^^^ `i` is 0..=63 here
+       |
+       = help: bound the loop: ..
 
 The caret goes under the expression that the instruction belongs to (the object's `.graft` spans, else its line info,
-else none: then the message names the instruction). Only the first failure of a handler is reported: what follows on the
-same path is its consequence.
+else none: then the message names the instruction). A handler's first failure alone is reported, what follows on the
+same path being its consequence; and a cause that several handlers share is reported once.
 """
 
 from __future__ import annotations
 
-from grafting import limits
-from grafting.costs import CostVector
-from grafting.diagnostics import NO_SPAN, Diagnostic, GraftError, Label, Span
-from grafting.program import Handler, LineInfo, Program
-from verifier.check import Refusal
-from verifier.explore import Exhausted, Node, Stuck
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
 
-_DECISIONS = 6  # of a path that are shown, the last ones
+from grafting import limits
+from grafting.assembly.disassembler import disassemble_operation
+from grafting.costs import CostVector
+from grafting.diagnostics import Diagnostic, GraftError, Label
+from grafting.program import Handler, Program
+from verifier.explore import Stuck
+from verifier.flow import Function
+from verifier.meter import Exhausted
+from verifier.naming import Naming
+from verifier.path import decisions, way
+from verifier.refusal import Count, Refusal
+from verifier.rules import Rules
+from verifier.source_terms import Reckoner
+from verifier.spans import first_line, span_at
+from verifier.wording import Worded, Writer, plainly
+
+OVER_BUDGET: Final = "G0620"  # each part of a budget is judged: several at one place are several causes
 
 
 class Rejected(GraftError):
-    """The verifier does not accept a program; `diagnostics` has one entry a handler, the root cause first."""
+    """The verifier does not accept a program; `diagnostics` has the causes, each once, in the order of the handlers."""
 
 
-def stuck(program: Program, handler: Handler, failure: Stuck) -> Diagnostic:
+class Failure(NamedTuple):
+    """A walk that got stuck, and the rules that hold its symbols."""
+
+    rules: Rules
+    stuck: Stuck
+
+
+def worth_reporting(earlier: Failure | None, later: Failure) -> Failure:
+    """Return which failure of two walks to report, the later walk being the more precise one.
+
+    The later one, for what was wrong with the earlier one may have been a join that lost too much. If both are the same
+    refusal of one instruction and the earlier one has only generalised over rounds, it says more: what holds in all of
+    them, rather than in the first that goes wrong.
+    """
+    if earlier is None:
+        return later
+    a, b = earlier.stuck, later.stuck
+    same = a.pc == b.pc and a.refusal.code == b.refusal.code
+    return earlier if same and all(place.loop for place in a.node.blame) else later
+
+
+def stuck(failed: Failure, functions: Mapping[int, Function], handler: Handler) -> Diagnostic:
     """Return what to say about an obligation that is not met."""
-    return diagnostic(program, handler, failure.pc, failure.refusal, _path(program, handler, failure.node))
+    rules, failure = failed
+    led = way(rules, handler.operations, failure.node, failure.pc)
+    reckoner = Reckoner(handler.operations, functions)
+    reckoner.follow(led)
+    naming = Naming(rules.program, handler, failure.pc, led, reckoner)
+    worded = Writer(naming).write(failure.refusal)
+    return _made(rules.program, handler, failure.pc, failure.refusal.code, worded, decisions(failure.node))
 
 
 def exhausted(program: Program, handler: Handler, failure: Exhausted) -> Diagnostic:
@@ -35,24 +84,40 @@ def exhausted(program: Program, handler: Handler, failure: Exhausted) -> Diagnos
             "cannot show that this loop ends",
             ("no counter was found that bounds its rounds, and following it round by round took "
              f"{limits.VERIFIER_UNROLL_STEPS} instructions without an end",),
-            ("count the rounds: `for i in 0..n max N`, or `while condition limit N`",),
+            (Count(),),
         )  # fmt: skip
         return diagnostic(program, handler, failure.loop, refusal)
     return diagnostic(program, handler, failure.pc, Refusal("G0622", f"too complex to verify: {failure.what}"))
 
 
-def diagnostic(program: Program, handler: Handler, pc: int, refusal: Refusal, path: tuple[str, ...] = ()) -> Diagnostic:
-    """Return a refusal as a diagnostic at an instruction."""
-    span = span_at(program, handler, pc)
-    notes = refusal.notes
-    if path:
-        notes += ("on the path where " + ", ".join(path),)
+def diagnostic(program: Program, handler: Handler, pc: int, refusal: Refusal) -> Diagnostic:
+    """Return a refusal at an instruction as a diagnostic, without a path."""
+    return _made(program, handler, pc, refusal.code, plainly(program, refusal), ())
+
+
+def _made(
+    program: Program, handler: Handler, pc: int, code: str, worded: Worded, taken: tuple[tuple[int, bool], ...]
+) -> Diagnostic:
+    span = first_line(program, span_at(program, handler, pc))
+    primary, notes = Label(span, "; ".join(worded.known)), worded.notes
     if not span.known:
-        notes += (f"at instruction {pc} of `{handler.name}`: `{_text(handler, pc)}`",)
+        where = f"instruction {pc} of `{handler.name}`: `{disassemble_operation(handler.operations[pc])}`"
+        primary, notes = Label(span), (where, *worded.known, *notes)
     return Diagnostic(
-        refusal.code, refusal.message, Label(span), program.debug.source, notes=notes, helps=refusal.helps,
-        handler=handler.name, pc=pc,
+        code, worded.message, primary, program.debug.source, labels=worded.origin, notes=notes, helps=worded.helps,
+        handler=handler.name, pc=pc, path=worded.decisions, decisions=taken,
     )  # fmt: skip
+
+
+def each_cause_once(found: Sequence[Diagnostic]) -> list[Diagnostic]:
+    """Return the diagnostics without those that say of one place what an earlier one has said of it."""
+    kept: dict[object, Diagnostic] = {}
+    for diagnostic_ in found:
+        span = diagnostic_.primary.span
+        place = span if span.known else (diagnostic_.handler, diagnostic_.pc)
+        key = (diagnostic_.code, place, diagnostic_.message if diagnostic_.code == OVER_BUDGET else "")
+        kept.setdefault(key, diagnostic_)
+    return list(kept.values())
 
 
 def over_budget(program: Program, handler: Handler, bounds: CostVector) -> list[Diagnostic]:
@@ -67,7 +132,7 @@ def over_budget(program: Program, handler: Handler, bounds: CostVector) -> list[
         if allowed is not None and bound > allowed:
             found.append(
                 Diagnostic(
-                    "G0620",
+                    OVER_BUDGET,
                     f"`{handler.name}` may take {bound} {what}, its budget is {allowed}",
                     Label(budget.span, f"{bound} {what} in the worst case"),
                     program.debug.source,
@@ -76,48 +141,3 @@ def over_budget(program: Program, handler: Handler, bounds: CostVector) -> list[
                 )
             )
     return found
-
-
-# --- places ----------------------------------------------------------------------------------------------------------
-
-
-def span_at(program: Program, handler: Handler, pc: int) -> Span:
-    """Return the source range of an instruction, NO_SPAN if none is known."""
-    info = handler.line_at(pc)
-    if info is None or program.debug.source is None or info.line == 0:
-        return NO_SPAN
-    exact = program.debug.spans.get((info.line, info.column))
-    return exact if exact is not None else _rest_of_line(program, info)
-
-
-def _rest_of_line(program: Program, info: LineInfo) -> Span:
-    assert program.debug.source is not None
-    lines = program.debug.source.text.split("\n")
-    if info.line > len(lines):
-        return NO_SPAN
-    text = lines[info.line - 1]
-    column = min(max(info.column, len(text) - len(text.lstrip()) + 1), len(text) + 1)
-    start = sum(len(line) + 1 for line in lines[: info.line - 1]) + column - 1
-    return Span(info.line, column, start, max(start + 1, start + len(text[column - 1 :].rstrip())))
-
-
-def _text(handler: Handler, pc: int) -> str:
-    from grafting.assembly.disassembler import disassemble_operation
-
-    return disassemble_operation(handler.operations[pc])
-
-
-def _path(program: Program, handler: Handler, node: Node) -> tuple[str, ...]:
-    """Return the last decisions that lead to a node, first things first."""
-    found: list[str] = []
-    current: Node | None = node
-    while current is not None and len(found) < _DECISIONS:
-        if current.taken is not None:
-            pc, taken = current.taken
-            info = handler.line_at(pc)
-            where = f"line {info.line}" if info is not None and info.line else f"instruction {pc}"
-            text = f"the branch at {where} is {'' if taken else 'not '}taken"
-            if not found or found[-1] != text:
-                found.append(text)
-        current = current.parent
-    return tuple(reversed(found))

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from grafting.isa import Alu, Condition, Swap
 from verifier import operators, tnum, view
@@ -173,6 +174,9 @@ def zero_extended(w: Words, low: View) -> Scalar:
 # --- makers ----------------------------------------------------------------------------------------------------------
 
 
+REMEMBERED = 1 << 12
+"""Results kept of each of the three functions that cost most: walks of one code ask for the same ones again."""
+
 UNKNOWN = Scalar(*view.unknown(W64), *view.unknown(W64.half)[2:])
 """Any word."""
 
@@ -210,6 +214,7 @@ def of_width(size: int) -> Scalar:
 # --- operators -------------------------------------------------------------------------------------------------------
 
 
+@lru_cache(maxsize=REMEMBERED)
 def alu(operator: Alu, is64: bool, a: Scalar, b: Scalar) -> Scalar:
     """Return `a operator b`: RFC 9669 section 4.1. MOV gives b, NEG ignores b; 32-bit results are zero-extended."""
     return alu_over(W64, operator, is64, a, b)
@@ -275,6 +280,7 @@ def reverse_bytes_over(w: Words, size: int, a: Scalar) -> Scalar:
 # --- comparisons -----------------------------------------------------------------------------------------------------
 
 
+@lru_cache(maxsize=REMEMBERED)
 def assume(comparison: Comparison, is64: bool, a: Scalar, b: Scalar) -> tuple[Scalar, Scalar] | None:
     """Return both operands as they are once `a comparison b` holds (in 64 or 32 bits); None if it cannot hold."""
     left, right, possible = assume_over(W64, comparison, is64, a, b)
@@ -340,6 +346,7 @@ def parts_joined(w: Words, a: Scalar, b: Scalar) -> Scalar:
     return Scalar(*view.join(w, whole(a), whole(b)), *low[2:])
 
 
+@lru_cache(maxsize=REMEMBERED)
 def meet(a: Scalar, b: Scalar) -> Scalar | None:
     """Return the words in both, or None if a contradiction shows."""
     met, possible = meet_over(W64, a, b)

@@ -8,7 +8,10 @@ symbol (registers, spills, pointers' offsets, the body's length) is narrowed wit
 
 - `reach[s] == n` says: s + n <= LENGTH, the body goes on for at least n bytes from offset s. It is what a comparison
   with `data_end` proves when the offset checked is not a constant.
-- `facts`, inside a loop being summarised, are the comparisons that kept the current iteration in the loop.
+- `links` are linear: of two counters of one loop that move in step, one tells of the other. A compiler that made a
+  byte offset out of an index compares the one and uses the other.
+- `facts`, inside a loop being summarised, are the comparisons that kept the current iteration in the loop, and by how
+  much numbers grew that were added to others.
 
 `ghosts` are, inside a loop being summarised, the numbers that the loop changes as they were when the current iteration
 began (see `loops`). No instruction reads them; they are narrowed like any other place.
@@ -16,7 +19,7 @@ began (see `loops`). No instruction reads them; they are narrowed like any other
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from grafting.isa import REGISTERS, Alu
@@ -25,9 +28,11 @@ from verifier import scalar as scalars
 from verifier.comparisons import Comparison
 from verifier.scalar import Scalar, constant
 from verifier.stack import Content, Piece, Pieces, Stack
-from verifier.terms import LENGTH, ZERO
+from verifier.terms import LENGTH, ZERO, wrap
 from verifier.values import Number, Pointer, Unusable, Value, literal
 
+_WORD = (1 << 64) - 1
+LINKS = 8  # kept; the oldest are forgotten first
 REACHES = 16  # how many offsets' reaches are kept; the oldest are forgotten first
 
 
@@ -47,6 +52,45 @@ class Fact(NamedTuple):
     b: tuple[int, int]
 
 
+class Rise(NamedTuple):
+    """`a - b >= least`, both sides being words (symbol, delta) read as unsigned integers: nothing wraps."""
+
+    least: int
+    a: tuple[int, int]
+    b: tuple[int, int]
+
+
+Relation = Fact | Rise
+
+
+class Link(NamedTuple):
+    """`b - b0 == factor * (a - a0)`, a and b being words (symbol, delta) read as unsigned integers."""
+
+    a: tuple[int, int]
+    a0: int
+    b: tuple[int, int]
+    b0: int
+    factor: int
+
+    def told(self, learnt: _Learnt) -> _Learnt | None:
+        """Return what is known of one side once something is learnt of the other. Raises Impossible."""
+        if learnt.symbol == self.a[0]:
+            ends = [self.b0 + self.factor * (end - self.a0) for end in learnt.ends(self.a[1])]
+            return _Learnt(*self.b, _between(min(ends), max(ends)))
+        if learnt.symbol == self.b[0]:
+            ends = [end - self.b0 for end in learnt.ends(self.b[1])]
+            low, high = sorted(ends) if self.factor > 0 else sorted(-end for end in ends)
+            size = abs(self.factor)
+            return _Learnt(*self.a, _between(self.a0 - (-low // size), self.a0 + high // size))
+        return None
+
+
+def _between(low: int, high: int) -> Scalar:
+    if max(low, 0) > min(high, _WORD):
+        raise Impossible
+    return scalars.unsigned(max(low, 0), min(high, _WORD))
+
+
 class State(NamedTuple):
     """One point of one path; see the module. `frames[-1]` is the running function's."""
 
@@ -55,7 +99,8 @@ class State(NamedTuple):
     length: Scalar
     reach: tuple[tuple[int, int], ...] = ()
     ghosts: tuple[Number, ...] = ()
-    facts: frozenset[Fact] = frozenset()
+    facts: frozenset[Relation] = frozenset()
+    links: tuple[Link, ...] = ()
 
     @property
     def depth(self) -> int:
@@ -101,61 +146,90 @@ class Impossible(Exception):
     """A place would have no possible value: no execution comes here."""
 
 
-def refined(state: State, symbol: int, word: Scalar) -> State | None:
-    """Return the state once `symbol` is known to be in `word`; None if then no execution comes here."""
+class _Learnt(NamedTuple):
+    """`symbol + delta` is known to be in `word`."""
+
+    symbol: int
+    delta: int
+    word: Scalar
+
+    def ends(self, delta: int) -> tuple[int, int]:
+        """Return the least and the greatest word that `symbol + delta` may be."""
+        word = shifted(self.word, wrap(delta - self.delta))
+        return word.umin, word.umax
+
+    def narrow(self, scalar: Scalar, delta: int) -> Scalar:
+        """Return what `symbol + delta` may be that was in `scalar`: itself if nothing is new. Raises Impossible."""
+        found = narrowed(scalar, shifted(self.word, wrap(delta - self.delta)))
+        if found is None:
+            raise Impossible
+        return found
+
+
+def refined(state: State, symbol: int, word: Scalar, delta: int = 0) -> State | None:
+    """Return the state once `symbol + delta` is known to be in `word`; None if then no execution comes here.
+
+    A place `symbol + d` is narrowed by `word + (d - delta)`, in one step: by way of the symbol itself a bound near the
+    end of the number line would be lost (`r6 + 1` at most 4 and not negative says of r6 only that it is from -1 to 3).
+    """
     if symbol == ZERO:
-        return state if scalars.contains(word, 0) else None
+        return state if scalars.contains(word, delta & _WORD) else None
     try:
-        registers = tuple(_of_value(value, symbol, word) for value in state.registers)
-        frames = tuple(_of_frame(frame, symbol, word) for frame in state.frames)
-        ghosts = tuple(_of_number(ghost, symbol, word) for ghost in state.ghosts)
-        length = _narrow(state.length, word) if symbol == LENGTH else state.length
+        return _with(state, _Learnt(symbol, delta, word), state.links)
     except Impossible:
         return None
-    return State(registers, frames, length, state.reach, ghosts, state.facts)
 
 
-def _narrow(scalar: Scalar, by: Scalar) -> Scalar:
-    found = narrowed(scalar, by)
-    if found is None:
-        raise Impossible
-    return found
+def _with(state: State, learnt: _Learnt, links: Sequence[Link]) -> State:
+    """Return the state once something is learnt, and all that these links tell then. Raises Impossible."""
+    state = _narrowed_by(state, learnt)
+    for link in links:
+        more = link.told(learnt)
+        if more is not None:
+            state = _with(state, more, [other for other in links if other is not link])
+    return state
 
 
-def _of_number(number: Number, symbol: int, word: Scalar) -> Number:
-    if number.symbol != symbol:
+def _narrowed_by(state: State, learnt: _Learnt) -> State:
+    registers = tuple(_of_value(value, learnt) for value in state.registers)
+    frames = tuple(_of_frame(frame, learnt) for frame in state.frames)
+    ghosts = tuple(_of_number(ghost, learnt) for ghost in state.ghosts)
+    length = learnt.narrow(state.length, 0) if learnt.symbol == LENGTH else state.length
+    return State(registers, frames, length, state.reach, ghosts, state.facts, state.links)
+
+
+def _of_number(number: Number, learnt: _Learnt) -> Number:
+    if number.symbol != learnt.symbol:
         return number
-    return number._replace(scalar=_narrow(number.scalar, shifted(word, number.delta)))
+    return number._replace(scalar=learnt.narrow(number.scalar, number.delta))
 
 
-def _of_value(value: Value, symbol: int, word: Scalar) -> Value:
-    """Return a value once `symbol` is in `word`: itself if that tells nothing."""
-    if isinstance(value, Number | Pointer) and value.symbol == symbol:
-        found = _narrow(value.scalar, shifted(word, value.delta))
+def _of_value(value: Value, learnt: _Learnt) -> Value:
+    """Return a value once something is learnt: itself if that tells nothing of it."""
+    if isinstance(value, Number | Pointer) and value.symbol == learnt.symbol:
+        found = learnt.narrow(value.scalar, value.delta)
         if found is not value.scalar:
             return value._replace(scalar=found)
     return value
 
 
-def _of_content(content: Content, symbol: int, word: Scalar) -> Content:
+def _of_content(content: Content, learnt: _Learnt) -> Content:
     if not isinstance(content, Pieces):
-        return _of_value(content, symbol, word)
+        return _of_value(content, learnt)
     parts = tuple(
         Piece(part.start, part.size, value)
         for part in content.parts
-        if isinstance(value := _of_value(part.value, symbol, word), Number | Unusable)
+        if isinstance(value := _of_value(part.value, learnt), Number | Unusable)
     )
     return content if parts == content.parts else Pieces(parts)
 
 
-def _of_frame(frame: Frame, symbol: int, word: Scalar) -> Frame:
+def _of_frame(frame: Frame, learnt: _Learnt) -> Frame:
     stack = frame.stack
     changes = {
-        slot: changed
-        for slot, content in stack.items()
-        if (changed := _of_content(content, symbol, word)) is not content
+        slot: changed for slot, content in stack.items() if (changed := _of_content(content, learnt)) is not content
     }
-    saved = tuple(_of_value(value, symbol, word) for value in frame.saved)
+    saved = tuple(_of_value(value, learnt) for value in frame.saved)
     return Frame({**stack, **changes}, saved) if changes or saved != frame.saved else frame
 
 

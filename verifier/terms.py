@@ -29,12 +29,16 @@ _COMMUTATIVE = frozenset({Alu.ADD, Alu.MUL, Alu.AND, Alu.OR, Alu.XOR})
 
 
 class Definition(NamedTuple):
-    """`a operator b` in 64 or 32 bits, each operand being `symbol + delta`."""
+    """`a operator b` in 64 or 32 bits, each operand being `symbol + delta`.
+
+    `kept`, of a shift to the left: no bit was lost of the number as an unsigned (1) or signed (2) word, or either (3).
+    """
 
     operator: Alu
     is64: bool
     a: tuple[int, int]
     b: tuple[int, int]
+    kept: int = 0
 
 
 def wrap(delta: int) -> int:
@@ -51,7 +55,7 @@ class Terms:
         self._definitions: dict[int, Definition] = {}
         self._operands: dict[int, frozenset[int]] = {}
         self._depths: dict[int, int] = {}
-        self._named = {ZERO, LENGTH}
+        self._named: dict[int, tuple[str, int, int] | None] = {ZERO: None, LENGTH: None}
 
     def fresh(self) -> int:
         """Return a symbol of which nothing is known."""
@@ -63,14 +67,18 @@ class Terms:
         key = (kind, index, part)
         if key not in self._of:
             self._of[key] = self.fresh()
-            self._named.add(self._of[key])
+            self._named[self._of[key]] = key
         return self._of[key]
 
-    def apply(self, operator: Alu, is64: bool, a: tuple[int, int], b: tuple[int, int]) -> int:
+    def fixed(self, symbol: int) -> tuple[str, int, int] | None:
+        """Return the (kind, index, part) that a symbol was named for; None for all others."""
+        return self._named.get(symbol)
+
+    def apply(self, operator: Alu, is64: bool, a: tuple[int, int], b: tuple[int, int], kept: int = 0) -> int:
         """Return the symbol of `a operator b`."""
         if operator in _COMMUTATIVE and b < a:
             a, b = b, a
-        definition = Definition(operator, is64, a, b)
+        definition = Definition(operator, is64, a, b, kept)
         known = self._of.get(definition)
         if known is not None:
             return known

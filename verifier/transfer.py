@@ -34,8 +34,8 @@ from verifier import pointers
 from verifier import scalar as scalars
 from verifier import stack as stacks
 from verifier.arithmetic import assumed, compute, extended, swapped
-from verifier.check import Rules, argument_maps, length_register, operand
 from verifier.pointers import Kind, same_base
+from verifier.rules import Rules, argument_maps, length_register, operand
 from verifier.scalar import constant
 from verifier.state import Fact, Frame, State, frame_pointer, mapped, settled, shifted
 from verifier.terms import LENGTH, ZERO, Terms, wrap
@@ -302,16 +302,16 @@ class Ways(NamedTuple):
     through: State | None
 
 
-def branch(state: State, op: Branch, *, facts: tuple[bool, bool] = (False, False)) -> Ways:
+def branch(terms: Terms, state: State, op: Branch, *, facts: tuple[bool, bool] = (False, False)) -> Ways:
     """Return both ways of a conditional jump. `facts`: whether to record the comparison on the one and the other."""
     comparison = op.condition
     return Ways(
-        _way(state, op, comparison, record=facts[0]),
-        _way(state, op, scalars.negate(comparison), record=facts[1]),
+        _way(terms, state, op, comparison, record=facts[0]),
+        _way(terms, state, op, scalars.negate(comparison), record=facts[1]),
     )
 
 
-def _way(state: State, op: Branch, comparison: scalars.Comparison, *, record: bool) -> State | None:
+def _way(terms: Terms, state: State, op: Branch, comparison: scalars.Comparison, *, record: bool) -> State | None:
     left, right = state.registers[op.dst], operand(state, op.source)
     is64 = op.bits == 64
     if isinstance(left, Pointer):
@@ -321,15 +321,28 @@ def _way(state: State, op: Branch, comparison: scalars.Comparison, *, record: bo
             return state
         if comparison in (Condition.SET, scalars.Unset.UNSET):
             return state  # common bits of addresses say nothing about offsets
-        left, right = _from_base(left), _from_base(right)
-        if max(left.scalar.umax, right.scalar.umax) > pointers.FARTHEST:
+        if not (_is_near(left.scalar) and _is_near(right.scalar)):
             return state  # an address might wrap; its order would say nothing about the offset
+        left, right, comparison = _offset(left), _offset(right), _OF_OFFSETS.get(comparison, comparison)
     if not isinstance(left, Number) or not isinstance(right, Number):
         return state
-    found = assumed(state, comparison, is64, left, right)
+    if Fact(scalars.negate(comparison), is64, left[1:], right[1:]) in state.facts:
+        return None  # the same was compared before, and the other way taken
+    found = assumed(terms, state, comparison, is64, left, right)
     if found is None or not record:
         return found
     return found._replace(facts=found.facts | {Fact(comparison, is64, left[1:], right[1:])})
+
+
+_OF_OFFSETS: dict[scalars.Comparison, scalars.Comparison] = {
+    Condition.LT: Condition.SLT, Condition.LE: Condition.SLE, Condition.GT: Condition.SGT, Condition.GE: Condition.SGE,
+}  # fmt: skip
+"""What an order of two addresses says of their offsets, which may be negative: `data_end - 8 < data` is one such."""
+
+
+def _is_near(offset: scalars.Scalar) -> bool:
+    """Return whether base + offset cannot wrap around the address space."""
+    return offset.smin >= -pointers.FARTHEST and offset.smax <= pointers.FARTHEST
 
 
 def _null_check(state: State, pointer: Pointer, comparison: scalars.Comparison) -> State | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import reduce
 from typing import Final
 
@@ -20,20 +20,24 @@ from grafting.diagnostics import Diagnostic
 from grafting.hooks import FieldKind, Hook
 from grafting.isa import Operation
 from grafting.program import Handler, Program
-from verifier import cost, flow, obligations, report
+from verifier import cost, expense, flow, obligations, remaining, report
 from verifier import scalar as scalars
-from verifier.check import Refusal, Rules
-from verifier.explore import RETURN, Exhausted, Explorer, Findings, Imprecision, Meter, Node, Plan, Stuck
+from verifier.explore import RETURN, Explorer, Findings, Imprecision, Node, Plan, Stuck
 from verifier.flow import Function
+from verifier.meter import Exhausted, Meter, allowance
 from verifier.pointers import CONTEXT, MEMORY
+from verifier.ranking import Reason
+from verifier.refusal import Refusal
 from verifier.report import Rejected
+from verifier.rules import Rules
 from verifier.scalar import constant
 from verifier.state import State, initial
 from verifier.terms import ZERO, Terms
 from verifier.values import Pointer, Value, literal
 
 _TOKEN: Final = object()
-_WALKS = 24  # of one handler, each without one more loss of precision; then the first failure stands
+_WALKS = 24  # of one handler, each with fewer losses of precision; then the first failure stands
+_CAREFUL = 3  # walks after which more than one loss is spared at once, twice as many each time
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +45,19 @@ class HandlerProof:
     """What was proved of one handler.
 
     `bounds`: its worst-case cost. `states`: for (function, block), each by its first pc, states of which one describes
-    any arrival. `rounds`: for (function, loop head), how often at most the head is reached again. `steps`: instructions
-    looked at, for comparison.
+    any arrival. `rounds`: for (function, loop head), how often at most the head is reached again; `rankings`: why, of
+    those that were not followed round by round. `remaining`: for (function, block), what may still be spent from there
+    until the function returns, the stack apart. `steps`: instructions looked at, for comparison. `terms`: what the
+    symbols in the states stand for. `receipt` has all of it as JSON.
     """
 
     bounds: CostVector
     states: Mapping[tuple[int, int], Sequence[State]]
     rounds: Mapping[tuple[int, int], int]
+    remaining: Mapping[tuple[int, int], CostVector]
     steps: int
+    terms: Terms = field(compare=False, repr=False)
+    rankings: Mapping[tuple[int, int], Reason] = field(default_factory=dict)
 
 
 class Verified:
@@ -87,18 +96,20 @@ def verify(program: Program, *, clock: Callable[[], float] = time.monotonic) -> 
     """
     proofs: dict[str, HandlerProof] = {}
     found: list[Diagnostic] = []
+    deadline = clock() + limits.VERIFIER_SECONDS
     for handler in program.handlers:
-        judged = _judge(program, handler, clock)
+        most = allowance(len(handler.operations), len(program.handlers))
+        judged = _judge(program, handler, Meter(most, clock, deadline))
         if isinstance(judged, HandlerProof):
             proofs[handler.name] = judged
         else:
             found += judged
     if found:
-        raise Rejected(found[: limits.DIAGNOSTICS_MAX])
+        raise Rejected(report.each_cause_once(found)[: limits.DIAGNOSTICS_MAX])
     return Verified(_TOKEN, program, proofs)
 
 
-def _judge(program: Program, handler: Handler, clock: Callable[[], float]) -> HandlerProof | list[Diagnostic]:
+def _judge(program: Program, handler: Handler, meter: Meter) -> HandlerProof | list[Diagnostic]:
     """Return the proof of one handler, or what is wrong with it."""
     operations = handler.operations
     try:
@@ -110,30 +121,38 @@ def _judge(program: Program, handler: Handler, clock: Callable[[], float]) -> Ha
     if wrong is not None:
         return [report.diagnostic(program, handler, *wrong)]
     needs = {pc: obligations.of(op, handler.hook) for pc, op in operations.items()}
-    meter = Meter(clock, clock() + limits.VERIFIER_SECONDS)
-    plan, first = Plan(), None
-    for _ in range(_WALKS):
+    plan = Plan()
+    reported: report.Failure | None = None
+    for walk in range(_WALKS):
+        meter.nodes = 0
         rules = Rules(program, handler.hook, Terms())
         explorer = Explorer(rules, operations, needs, functions, plan, meter)
         try:
             ends = explorer.run(0, _entry(explorer, handler.hook))
         except Stuck as failure:
-            first = first or report.stuck(program, handler, failure)
-            place = _latest(failure.node, plan)
-            if place is None:
-                return [first]
-            plan = plan.sparing(place)
+            reported = report.worth_reporting(reported, report.Failure(rules, failure))
+            places = _latest(failure.node, plan, max(1, 1 << walk >> _CAREFUL))
+            if not places:
+                break
+            plan = plan.sparing(places)
         except Exhausted as failure:
-            return [first or report.exhausted(program, handler, failure)]
+            if reported is None:
+                return [report.exhausted(program, handler, failure)]
+            break
         else:
             return _proof(program, handler, explorer, ends)
-    assert first is not None
-    return [first]
+    assert reported is not None
+    return [report.stuck(reported, functions, handler)]
 
 
-def _latest(node: Node, plan: Plan) -> Imprecision | None:
-    """Return the last loss of precision on the way to a node that the plan still allows."""
-    return next((place for place in reversed(node.blame) if place not in plan.exact), None)
+def _latest(node: Node, plan: Plan, most: int) -> tuple[Imprecision, ...]:
+    """Return the last loss of precision on the way to a node that the plan still allows, and merges before it.
+
+    `most` in all. Loops are spared one by one: following one that need not be followed could cost all that is left.
+    """
+    allowed = [place for place in node.blame if place not in plan.exact]
+    merges = [place for place in allowed[:-1] if not place.loop]
+    return (*merges[len(merges) - most + 1 if most <= len(merges) else 0 :], *allowed[-1:])
 
 
 def _functions(operations: Mapping[int, Operation]) -> dict[int, Function]:
@@ -187,7 +206,7 @@ def _entry(explorer: Explorer, hook: Hook) -> Node:
         registers = {1: Pointer(CONTEXT, constant(0), ZERO, 0)}
     has_body = any(field.kind is FieldKind.DATA for field in hook.fields)
     length = scalars.unsigned(0, limits.BODY_BYTES if has_body else 0)
-    return Node(initial(registers, length), explorer.layout.zero, 0, None)
+    return Node(initial(registers, length), expense.constant(explorer.layout.zero), 0, None)
 
 
 def _proof(
@@ -204,13 +223,16 @@ def _proof(
     tally = explorer.layout.zero
     for end in ends:
         assert end.block == RETURN
-        tally = cost.maximum(tally, end.cost)
+        tally = cost.maximum(tally, end.cost.settled().base)
     bounds = explorer.layout.vector(tally, stack_bytes)
     over = report.over_budget(program, handler, bounds)
     if over:
         return over
     states = {key: tuple(states) for key, states in found.states.items()}
-    return HandlerProof(bounds, states, dict(found.rounds), explorer.meter.steps)
+    left = remaining.after(explorer, tally)
+    return HandlerProof(
+        bounds, states, dict(found.rounds), left, explorer.meter.steps, explorer.rules.terms, dict(found.rankings)
+    )
 
 
 def _stack_overflow(
