@@ -19,7 +19,7 @@ from typing import Final
 from grafting import hooks, limits
 from grafting.hooks import CAP_OF_MESSAGE, NO_SLOT, SEND_OPTIONS_BYTES
 from grafting.program import Program, SlotSpec
-from jit.events import Answer, Armed, Cancelled, Hint, Message, Release, Send
+from jit.events import Answer, Armed, Breach, Cancelled, Hint, Message, Release, Send
 from jit.machine import Machine, fault, reach, resume
 from jit.memory import READ
 from jit.words import i64, load32, load64, u64
@@ -58,10 +58,13 @@ class Effects:
         self.timed: list[Armed | Cancelled] = []
         self.releases: list[Release] = []
         self.hints: list[Hint] = []
+        self.breaches: list[Breach] = []
+        self._pc = 0  # of the call that is being served
 
     def serve(self, m: Machine) -> bool:
         """Do what the stopped machine asks for and let it go on; False if the call was a fault."""
         r1, r2, r3, r4, r5 = (u64(m.registers[number]) for number in range(1, 6))
+        self._pc = int(m.control[0]["pc"] - m.control[0]["code_base"]) - 1
         match int(m.control[0]["helper"]):
             case 1000:
                 return self._serve_read(m, r4, r5, lambda body: self._send(r1, r2, r3, body))
@@ -132,23 +135,30 @@ class Effects:
             return EINVAL
         if not self._filled[cap]:
             return EBADF
-        return 0 if self._slots[cap].grant else EPERM
+        if not self._slots[cap].grant:
+            return self._breach(EPERM, f"`{self._slots[cap].name}` is declared without the right to be given away")
+        return 0
 
     def _post(self, send: Send) -> int:
         """Check and reserve a send; returns 0 or a negated errno."""
-        if send.slot >= len(self._slots) or len(send.body) > limits.BODY_BYTES:
-            return EINVAL
+        if send.slot >= len(self._slots):
+            return self._breach(EINVAL, f"slot {send.slot} is not declared")
         if not self._filled[send.slot]:
             return EBADF
         slot = self._slots[send.slot]
         if not slot.send:
-            return EPERM
+            return self._breach(EPERM, f"`{slot.name}` is declared without the right to send")
         if not _takes(slot, send.op, len(send.body)):
-            return EINVAL
+            what = f"`{slot.name}` takes no operation {send.op} with {len(send.body)} bytes"
+            return self._breach(EINVAL, what)
         if len(self.outbox) >= limits.OUTBOX_ENTRIES:
             return EAGAIN
         self.outbox.append(send)
         return 0
+
+    def _breach(self, status: int, what: str) -> int:
+        self.breaches.append(Breach(self._pc, what))
+        return status
 
     def _set_answer(self, status: int, body: bytes) -> int:
         if len(body) > limits.BODY_BYTES:

@@ -122,15 +122,31 @@ class Hint:
     pages: int
 
 
+@dataclass(frozen=True, slots=True)
+class Breach:
+    """A send at slot `pc` that no verified program makes: `what` says which declaration it disregards.
+
+    The kernel answers it by an errno, so it is no fault.
+    """
+
+    pc: int
+    what: str
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the breach as JSON-ready data."""
+        return {"pc": self.pc, "what": self.what}
+
+
 # --- results ---------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The result of a raw program: r0 (unsigned), and how many instructions ran."""
+    """The result of a raw program: r0 (unsigned), how many instructions ran, and what its frames took together."""
 
     r0: int
     instructions: int
+    stack_bytes: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True)
@@ -150,6 +166,7 @@ class Activation:
     timers: tuple[Armed | Cancelled, ...] = ()
     releases: tuple[Release, ...] = ()
     hints: tuple[Hint, ...] = ()
+    breaches: tuple[Breach, ...] = ()
     fault: Fault | None = None
 
     @property
