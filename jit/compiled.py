@@ -94,6 +94,24 @@ def _fill_bytes(typing_context: Any, arena: Any, target: Any, value: Any, length
     return types.void(arena, types.intp, types.uint64, types.intp), generate
 
 
+@intrinsic  # type: ignore[untyped-decorator]
+def _call_native(
+    typing_context: Any, address: Any, arena: Any, registers: Any, frames: Any, control: Any, counts: Any,
+    context_at: Any, body_at: Any, stack_at: Any, state_at: Any,
+) -> Any:  # fmt: skip
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        pointer = ir.IntType(8).as_pointer()
+        kinds = signature.args
+        windows = [_address(context, builder, kinds[1], args[1], offset, 8) for offset in args[6:]]
+        tables = [context.make_array(kinds[n])(context, builder, args[n]).data for n in range(2, 6)]
+        type_ = ir.FunctionType(ir.IntType(64), [pointer] * 8)
+        function = builder.inttoptr(args[0], type_.as_pointer())
+        return builder.call(function, [*windows, *(builder.bitcast(table, pointer) for table in tables)])
+
+    offsets = [types.intp] * 4
+    return types.int64(types.int64, arena, registers, frames, control, counts, *offsets), generate
+
+
 def _fetch(code: Any, pc: Any) -> Any:
     row = code[np.uint64(pc)]
     return row["imm"], row["offset"], row["touch"], row["op"], row["dst"], row["src"], row["shift"]
@@ -120,6 +138,7 @@ def _primitives() -> dict[str, Any]:
         **{f"store{bits}": _store(bits) for bits in (8, 16, 32, 64)},
         "move_bytes": _move_bytes,
         "fill_bytes": _fill_bytes,
+        "call_native": _call_native,
         "fetch": numba.njit(**_INLINED)(_fetch),
         "open_registers": numba.njit(**_INLINED)(_open_registers),
         "refresh_registers": numba.njit(**_INLINED)(_close_registers),

@@ -8,19 +8,27 @@
 
 `raw` takes precedence over `asm`; `#` begins a comment; other sections are commentary. Nothing is skipped, and nothing
 passes for want of something to check: a file without a program, or without an expectation, fails.
+
+Where an error is expected, a test passes if the program is rejected when it is loaded or stopped when it runs; the
+reason says which, and why. Native code is made of verified programs only, so there the verifier's rejection takes the
+place of the stop. A program that is to have a result must be verified and compiled, else its test fails; it is never
+interpreted instead.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from grafting import hooks
+from grafting import hooks, limits
 from grafting.diagnostics import GraftError, fail
 from grafting.program import Program
 from jit import suite_assembly
 from jit.activation import run_raw, tier_of
+from jit.events import Outcome
+from jit.faults import Fault
 
 _WORD: Final = (1 << 64) - 1
 NO_TEST: Final = "G0708"  # the code of a file that is not a test: it can never pass
@@ -65,25 +73,68 @@ def _read(file: Path) -> str:
     return file.read_bytes().decode("utf-8", "replace")
 
 
+def table(results: Sequence[Result]) -> str:
+    """Return how many tests passed and failed in each engine, and each failure with its reason."""
+    lines = [f"{'engine':<8} {'passed':>6} {'failed':>6}"]
+    for engine in dict.fromkeys(result.engine for result in results):
+        passed = [result.passed for result in results if result.engine == engine]
+        lines.append(f"{engine:<8} {sum(passed):>6} {len(passed) - sum(passed):>6}")
+    failed = [f"FAIL {result.engine}: {result.file}: {result.reason}" for result in results if not result.passed]
+    return "\n".join([*lines, *([""] if failed else []), *failed])
+
+
 def run_text(text: str, engine: str = "python", *, file: str = "<string>") -> Result:
-    """Run one test, given as the text of its file."""
-    tier_of(engine)
-    found = sections(text)
-    rejection_expected = "error" in found
+    """Run one test, given as the text of its file. Raises GraftError G0704 for an unknown engine."""
+    if engine != "native":
+        tier_of(engine)
+    rejection_expected = "error" in sections(text)
     try:
         program, case = load(text)
-        outcome, fault = run_raw(program, bytearray(case.memory), engine=engine)
     except GraftError as error:
         first = error.diagnostics[0]
-        return Result(file, engine, rejection_expected and first.code != NO_TEST, first.message)
+        return Result(file, engine, rejection_expected and first.code != NO_TEST, f"rejected at load: {_told(error)}")
+    try:
+        outcome, fault = _run_native(program, case) if engine == "native" else _run(program, case, engine)
+    except _Unverified as unverified:
+        return Result(file, engine, rejection_expected, f"rejected by the verifier: {_told(unverified.rejected)}")
+    except GraftError as error:
+        return Result(file, engine, False, f"not run: {_told(error)}")
     if rejection_expected:
         reason = f"stopped: {fault}" if fault else f"an error was expected, but it ran and r0 is {outcome.r0:#x}"
         return Result(file, engine, fault is not None, reason)
     if fault is not None:
-        return Result(file, engine, False, str(fault))
+        return Result(file, engine, False, f"stopped: {fault}")
     if outcome.r0 != case.expected:
         return Result(file, engine, False, f"r0 is {outcome.r0:#x}, expected {case.expected:#x}")
     return Result(file, engine, True)
+
+
+class _Unverified(Exception):
+    """The verifier rejects a program that is to become native code."""
+
+    def __init__(self, rejected: GraftError) -> None:
+        super().__init__(str(rejected))
+        self.rejected = rejected
+
+
+def _run(program: Program, case: Case, engine: str) -> tuple[Outcome, Fault | None]:
+    return run_raw(program, bytearray(case.memory), engine=engine)
+
+
+def _run_native(program: Program, case: Case) -> tuple[Outcome, Fault | None]:
+    import verifier
+
+    try:
+        verified = verifier.verify(program)
+    except verifier.Rejected as rejected:
+        raise _Unverified(rejected) from rejected
+    enough = max(limits.DEFAULT_FUEL, verified.bounds.instructions)  # with less it would be interpreted
+    return run_raw(verified, bytearray(case.memory), engine="native", fuel=enough)
+
+
+def _told(error: GraftError) -> str:
+    first = error.diagnostics[0]
+    return f"{first.code}: {first.message}"
 
 
 def load(text: str) -> tuple[Program, Case]:

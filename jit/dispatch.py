@@ -33,6 +33,11 @@ def program_of(subject: Program | Verified) -> Program:
     raise TypeError(f"expected a Program or a Verified, not {type(subject).__name__}")
 
 
+def subject_for(program: Program, engine: str) -> Program | Verified:
+    """Return what an engine of this name runs: the proof where it takes nothing less. Raises `verifier.Rejected`."""
+    return verifier.verify(program) if engine == "native" else program
+
+
 def find_handler(program: Program, event: Event | str, slot: int, op: int) -> Handler:
     """Return the handler for an event; `event` may also be a handler's own name.
 

@@ -13,15 +13,16 @@ from typing import Any, Final
 
 from grafting import render
 from grafting.costs import CostVector
-from grafting.diagnostics import fail
+from grafting.diagnostics import Diagnostic, Label, fail
 from grafting.hooks import GRAFT_HOOKS, Event
 from grafting.program import Handler, OpSpec, Program
 from grafting.spelling import nearest
-from jit.activation import activate, run_raw
+from jit.activation import Observe, activate, run_raw
 from jit.describe import answer_text, op_name, send_text, slot_name, timer_text
-from jit.dispatch import find_handler, unknown_slot
-from jit.events import Activation, Answer, Armed, Message
-from jit.faults import Fault
+from jit.dispatch import Slots, find_handler, subject_for, unknown_slot
+from jit.events import Activation, Answer, Armed, Breach, Message
+from jit.faults import Fault, span_at
+from jit.overrun import Overrun, overrun
 from jit.state import Change, GraftState
 from jit.values import Value, hexadecimal
 
@@ -41,6 +42,22 @@ class RunResult:
     def fault(self) -> Fault | None:
         """Why it did not come to its end, or None."""
         return self.activation.fault
+
+    @property
+    def misbehaved(self) -> bool:
+        """Whether it did what no verified program does."""
+        return self.fault is not None or self.overrun is not None or bool(self.activation.breaches)
+
+    @property
+    def overrun(self) -> Overrun | None:
+        """What of the handler's budget, or of the stack, it exceeded, or None."""
+        return overrun(self.program.handler(self.activation.handler), self.activation.cost)
+
+    @property
+    def diagnostics(self) -> tuple[Diagnostic, ...]:
+        """What it did that no verified program does, G0701 each."""
+        handler = self.program.handler(self.activation.handler)
+        return _diagnostics(self.program, handler, self.fault, self.overrun, self.activation.breaches)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the result as JSON-ready data."""
@@ -66,10 +83,12 @@ class RunResult:
             "armed": [[t.id, t.delay_ns] for t in result.timers if isinstance(t, Armed)],
             "cancelled": [t.id for t in result.timers if not isinstance(t, Armed)],
             "released": [{"tag": release.tag, "status": release.status} for release in result.releases],
+            "breaches": [breach.as_dict() for breach in result.breaches],
             "hints": [{"address": hint.address, "pages": hint.pages} for hint in result.hints],
             "changes": [{"what": c.what, "before": c.before, "after": c.after} for c in self.changes],
             "instructions": result.instructions,
             "cost": result.cost.as_dict(),
+            "overrun": self.overrun.as_dict() if self.overrun else None,
             "fault": result.fault.as_dict() if result.fault else None,
         }
 
@@ -85,8 +104,11 @@ class RunResult:
         rows += [("timer", timer_text(timer)) for timer in result.timers]
         rows += [("released", f"tag {release.tag} status {release.status}") for release in result.releases]
         rows += [("hint", f"{hint.pages} pages at {hint.address:#x}") for hint in result.hints]
+        rows += [("breach", f"{breach.what} (slot {breach.pc})") for breach in result.breaches]
         rows += [("changed", str(change)) for change in self.changes]
         rows.append(("cost", _cost_text(result.cost)))
+        if self.overrun is not None:
+            rows.append(("overrun", self.overrun.sentence))
         return _table(rows) + _fault_text(self.program, result.fault)
 
 
@@ -97,9 +119,25 @@ class RawResult:
     program: Program
     r0: int
     instructions: int
+    stack_bytes: int
     before: bytes
     after: bytes
     fault: Fault | None
+
+    @property
+    def misbehaved(self) -> bool:
+        """Whether it did what no verified program does."""
+        return self.fault is not None or self.overrun is not None
+
+    @property
+    def overrun(self) -> Overrun | None:
+        """By how much it exceeded the stack, or None."""
+        return overrun(self.program.handlers[0], CostVector(stack_bytes=self.stack_bytes))
+
+    @property
+    def diagnostics(self) -> tuple[Diagnostic, ...]:
+        """What it did that no verified program does, G0701 each."""
+        return _diagnostics(self.program, self.program.handlers[0], self.fault, self.overrun)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the result as JSON-ready data."""
@@ -114,6 +152,7 @@ class RawResult:
                 for at, old, new in _differences(self.before, self.after)
             ],
             "instructions": self.instructions,
+            "overrun": self.overrun.as_dict() if self.overrun else None,
             "fault": self.fault.as_dict() if self.fault else None,
         }
 
@@ -125,10 +164,59 @@ class RawResult:
             for at, old, new in _differences(self.before, self.after)
         ]
         rows.append(("cost", f"{self.instructions} instruction{'' if self.instructions == 1 else 's'}"))
+        if self.overrun is not None:
+            rows.append(("overrun", self.overrun.sentence))
         return _table(rows) + _fault_text(self.program, self.fault)
 
 
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """What is to be run: a handler, from a state of its own, on a message; of a raw program its body is the memory.
+
+    `fuel`: as the input says, None if it does not.
+    """
+
+    handler: Handler
+    message: Message
+    state: GraftState
+    slots: Slots = None
+    clock: int = 0
+    fuel: int | None = None
+
+
 def run_once(
+    program: Program,
+    event: str | None,
+    body: bytes,
+    *,
+    fuel: int | None = None,
+    engine: str = "python",
+    observe: Observe | None = None,
+    **given: Any,
+) -> RunResult | RawResult:
+    """Run a handler of `program` once from a fresh state, on what `activity` makes of the arguments.
+
+    `observe` wraps the interpreter's loop. Raises what `activity` raises, and GraftError G0703 or G0704.
+    """
+    return run(activity(program, event, body, **given), fuel=fuel, engine=engine, observe=observe)
+
+
+def run_input(
+    program: Program,
+    text: str,
+    *,
+    fuel: int | None = None,
+    engine: str = "python",
+    observe: Observe | None = None,
+) -> RunResult | RawResult:
+    """Run the input that JSON text describes (`jit.witness.inputs`) from a fresh state; `fuel` overrides its own.
+
+    Raises GraftError G07xx as `run_once` does, G0706 if the text is no input.
+    """
+    return run(activity_of(program, text), fuel=fuel, engine=engine, observe=observe)
+
+
+def activity(
     program: Program,
     event: str | None,
     body: bytes,
@@ -140,29 +228,58 @@ def run_once(
     status: int = 0,
     now: int = 0,
     entries: Sequence[Entry] = (),
-    fuel: int | None = None,
-    engine: str = "python",
-) -> RunResult | RawResult:
-    """Run a handler of `program` once from a fresh state into which `entries` have been put.
+) -> Activity:
+    """Return an activation on a fresh state into which `entries` have been put.
 
     `event` is an event or the name of a handler; it may be None where there is one handler only. Of a raw program
     `body` is the memory. A `failure` without a status has -5 (EIO). Raises GraftError G07xx: a name that does not
     exist, a value that does not fit, no handler for the event.
     """
-    if all(handler.hook.event is None for handler in program.handlers):
-        memory = bytearray(body)
-        outcome, fault = run_raw(program, memory, fuel=fuel, engine=engine)
-        return RawResult(program, outcome.r0, outcome.instructions, body, bytes(memory), fault)
+    if _is_raw(program):
+        return Activity(program.handlers[0], Message(body=body), GraftState(program))
     handler, slot_number, op_number = _choose(program, event, slot, op)
     state = GraftState(program)
     for name, key, value in entries:
         _put(state, name, key, value)
     if handler.hook.event is Event.FAILURE and status == 0:
         status = FAILED
-    message = Message(tag, badge, op_number or 0, status, slot_number, body)
-    before = state.snapshot()
-    result = activate(program, handler.name, message, state, clock=now, fuel=fuel, engine=engine)
-    return RunResult(program, result, state.changes(before))
+    return Activity(handler, Message(tag, badge, op_number or 0, status, slot_number, body), state, clock=now)
+
+
+def activity_of(program: Program, text: str) -> Activity:
+    """Return the activation that JSON text describes (`jit.witness.inputs`). Raises GraftError G07xx."""
+    from jit.witness import inputs, replay  # which import this module's neighbours, and much more
+
+    name, given, fuel = inputs.from_json(text)
+    state = GraftState(program)
+    if _is_raw(program):
+        return Activity(program.handlers[0], Message(body=given.body), state, fuel=fuel)
+    slots = replay.prepare(state, given)
+    handler, _, _ = _choose(program, name, None, None)
+    return Activity(handler, replay.message_of(given), state, slots, given.field("now"), fuel)
+
+
+def run(
+    given: Activity, *, fuel: int | None = None, engine: str = "python", observe: Observe | None = None
+) -> RunResult | RawResult:
+    """Run an activation once; its state is changed. Raises GraftError G07xx, natively also what verifying raises."""
+    state, program = given.state, given.state.program
+    subject = subject_for(program, engine)
+    fuel = given.fuel if fuel is None else fuel
+    if given.handler.hook.event is None:
+        before, memory = given.message.body, bytearray(given.message.body)
+        outcome, fault = run_raw(subject, memory, fuel=fuel, engine=engine, observe=observe)
+        return RawResult(program, outcome.r0, outcome.instructions, outcome.stack_bytes, before, bytes(memory), fault)
+    at_first = state.snapshot()
+    result = activate(
+        subject, given.handler.name, given.message, state,
+        slots=given.slots, clock=given.clock, fuel=fuel, engine=engine, observe=observe,
+    )  # fmt: skip
+    return RunResult(program, result, state.changes(at_first))
+
+
+def _is_raw(program: Program) -> bool:
+    return all(handler.hook.event is None for handler in program.handlers)
 
 
 # --- names -----------------------------------------------------------------------------------------------------------
@@ -285,6 +402,19 @@ def _count(number: int, noun: str) -> str:
 
 def _table(rows: Sequence[tuple[str, str]]) -> str:
     return "\n".join(f"{label:<9} {text}" for label, text in rows)
+
+
+def _diagnostics(
+    program: Program, handler: Handler, fault: Fault | None, overrun: Overrun | None, breaches: Sequence[Breach] = ()
+) -> tuple[Diagnostic, ...]:
+    source, name = program.debug.source, handler.name
+    found = [fault.diagnostic(source)] if fault else []
+    for breach in breaches:
+        label = Label(span_at(program, handler, breach.pc), "here")
+        found.append(Diagnostic("G0701", breach.what, label, source, handler=name, pc=breach.pc))
+    if overrun:
+        found.append(Diagnostic("G0701", overrun.sentence, Label(handler.budget.span), source, handler=name))
+    return tuple(found)
 
 
 def _fault_text(program: Program, fault: Fault | None) -> str:

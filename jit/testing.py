@@ -1,7 +1,8 @@
 """The tests inside a graft: each runs from a fresh state, step by step, as `grafting.testcases` describes.
 
 An expectation is exact. Its verdict is the last event's, its messages are all that were sent, in order, its timers all
-that were armed: what is not mentioned must not have happened. A fault fails the test at the event that it stopped.
+that were armed: what is not mentioned must not have happened. A fault, or a cost above the handler's budget, fails the
+test at its event.
 
     for result in run_tests(program):
         print("ok" if result.passed else "FAIL", result.name, *result.failures)
@@ -13,14 +14,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from grafting.diagnostics import Span
+from grafting.diagnostics import Diagnostic, Label, Source, Span
 from grafting.hooks import Event
 from grafting.program import Program, TestCase
 from grafting.testcases import Step
 from jit.activation import activate
 from jit.describe import answer_text, body_text, op_name, send_text, slot_name, timer_text
+from jit.dispatch import subject_for
 from jit.events import Activation, Answer, Armed, Message, Send, verdict_name
 from jit.faults import Fault
+from jit.overrun import overrun
 from jit.state import GraftState
 from jit.values import Types
 
@@ -41,6 +44,10 @@ class TestResult:
     def passed(self) -> bool:
         """Whether every expectation was met."""
         return not self.failures
+
+    def diagnostic(self, source: Source | None) -> Diagnostic:
+        """Return a failure as a diagnostic, G0709, in the text that the test is in."""
+        return Diagnostic("G0709", f"the test `{self.name}` fails", Label(self.span), source, notes=self.failures)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the result as JSON-ready data."""
@@ -68,6 +75,30 @@ def run_test(program: Program, case: TestCase, engine: str = "python") -> TestRe
         if test.failures:
             break
     return TestResult(case.name, tuple(test.failures), case.span)
+
+
+def first_event(program: Program, handler: str) -> tuple[str, GraftState, Message, int] | None:
+    """Return the name of the first test that has `handler` run, and the state, message and clock of that event.
+
+    None if no test does so, or what comes before it in the test fails.
+    """
+    for case in program.tests:
+        test = _Test(program, "python")
+        for step in case.steps:
+            if step["do"] == "event" and step["handler"] == handler:
+                return case.name, test.state, _message(program, step), test.now_ns
+            test.step(step)
+            if test.failures:
+                break
+    return None
+
+
+def _message(program: Program, step: Step) -> Message:
+    slotted = program.handler(step["handler"]).hook.event in _SLOTTED
+    return Message(
+        tag=step["tag"], badge=step["badge"], op=step["op"], status=step["status"],
+        slot=step["slot"] if slotted else None, body=bytes.fromhex(step["body"]),
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +129,10 @@ class _Test:
 
     def __init__(self, program: Program, engine: str) -> None:
         self._program, self._engine = program, engine
-        self._state = GraftState(program)
+        self._subject = subject_for(program, engine)
+        self.state = GraftState(program)
         self._types = Types(program.debug.types)
-        self._now_ns = 0
+        self.now_ns = 0
         self._last = _Result(0, None)
         self.failures: list[str] = []
 
@@ -108,12 +140,12 @@ class _Test:
         """Do one step."""
         match step["do"]:
             case "map":
-                view = self._state.map(step["map"])
+                view = self.state.map(step["map"])
                 view[bytes.fromhex(step["key"])] = bytes.fromhex(step["value"])
             case "state":
-                self._state.write_section(step["section"], step["offset"], bytes.fromhex(step["value"]))
+                self.state.write_section(step["section"], step["offset"], bytes.fromhex(step["value"]))
             case "now":
-                self._now_ns = step["ns"]
+                self.now_ns = step["ns"]
             case "event":
                 self._event(step)
             case "expect":
@@ -132,14 +164,13 @@ class _Test:
         if step["handler"] is None:
             self._last = _Result(0, None)
             return
-        slotted = self._program.handler(step["handler"]).hook.event in _SLOTTED
-        message = Message(
-            tag=step["tag"], badge=step["badge"], op=step["op"], status=step["status"],
-            slot=step["slot"] if slotted else None, body=bytes.fromhex(step["body"]),
-        )  # fmt: skip
-        result = activate(self._program, step["handler"], message, self._state, clock=self._now_ns, engine=self._engine)
+        message = _message(self._program, step)
+        result = activate(self._subject, step["handler"], message, self.state, clock=self.now_ns, engine=self._engine)
+        over = overrun(self._program.handler(step["handler"]), result.cost)
         if result.fault is not None:
             self._fail(step, f"the handler `{result.handler}` faulted{_where(result.fault)}: {result.fault.sentence}")
+        elif over is not None:
+            self._fail(step, f"the handler `{result.handler}` took {over.sentence}")
         self._last = _Result(result.verdict or 0, result)
 
     # --- expectations ------------------------------------------------------------------------------------------------
@@ -181,7 +212,7 @@ class _Test:
         return f"{slot_name(self._program, number)}.{op}({body_text(bytes.fromhex(sent['body']))}){tag}"
 
     def _expect_map(self, step: Step) -> None:
-        view = self._state.map(step["map"])
+        view = self.state.map(step["map"])
         key = view.encode_key(bytes.fromhex(step["key"]))
         got = view.raw(key)
         if got == (None if step["value"] is None else bytes.fromhex(step["value"])):
@@ -192,7 +223,7 @@ class _Test:
 
     def _expect_state(self, step: Step) -> None:
         expected = bytes.fromhex(step["value"])
-        got = self._state.section(step["section"])[step["offset"] : step["offset"] + len(expected)]
+        got = self.state.section(step["section"])[step["offset"] : step["offset"] + len(expected)]
         if got == expected:
             return
         type_, place = self._variable(step)
@@ -206,7 +237,7 @@ class _Test:
 
     def _variable(self, step: Step) -> tuple[str, str]:
         """Return type and name of the state variable that a step means, as well as they are known."""
-        variables = self._state.variables
+        variables = self.state.variables
         size = len(step["value"]) // 2
         for name in variables:
             v = variables.variable(name)

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grafting import isa, limits
+from grafting import Program, hooks, isa, limits
 from grafting.assembly.assembler import assemble
 from grafting.assembly.disassembler import disassemble
+from grafting.assembly.listing import bytecode
 from grafting.diagnostics import GraftError
 from grafting.isa import Instruction
 
@@ -59,6 +60,16 @@ def test_assembling_undoes_disassembling(code: tuple[Instruction, ...]) -> None:
 def test_disassembling_undoes_assembling_up_to_layout(code: tuple[Instruction, ...]) -> None:
     text = disassemble(code)
     assert disassemble(assemble(text)) == text
+
+
+@given(programs)
+def test_the_listing_of_a_program_is_assembly_that_gives_the_program_back(code: tuple[Instruction, ...]) -> None:
+    ended = (*code, Instruction(isa.EXIT, 0, 0, 0, 0))
+    try:
+        program = Program.from_bytecode(isa.encode(ended), hooks.raw_memory(8))
+    except GraftError:  # a jump that leads nowhere, a map that is not declared
+        return
+    assert assemble(bytecode(program)) == ended
 
 
 @given(st.text(alphabet="rw0123456789 =+-*/%&|^<>s()ulockgtifexcap:;#\n", max_size=200))

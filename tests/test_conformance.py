@@ -1,14 +1,16 @@
-"""The public conformance suite in both tiers, and a runner that cannot be made to pass what it should not."""
+"""The public conformance suite in every engine, and a runner that cannot be made to pass what it should not."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
-from machines import ENGINES
 
 from grafting import GraftError, Program, hooks
+from grafting.assembly.assembler import assemble
+from grafting.assembly.listing import bytecode
 from jit import conformance, suite_assembly
+from jit.activation import ENGINES
 
 SUITE = Path(__file__).resolve().parents[1].parent / "shared" / "conformance"
 needs_suite = pytest.mark.skipif(not SUITE.is_dir(), reason="the conformance data are not beside the repository")
@@ -51,12 +53,32 @@ def test_a_reserved_field_that_is_not_zero_is_rejected_by_name(row: list[str]) -
 
 
 @needs_suite
-def test_negative_tests_fail_unless_they_say_that_an_error_is_expected() -> None:
-    results = conformance.run_directory(SUITE / "negative")
+@pytest.mark.parametrize("row", rows("golden-bytecode.tsv"), ids=lambda row: row[0])
+def test_every_program_of_the_suite_is_given_back_by_the_assembler_from_its_listing(row: list[str]) -> None:
+    program = Program.from_bytecode(bytes.fromhex(row[6]), hooks.raw_memory(0))
+    assert assemble(bytecode(program)) == program.handlers[0].instructions
+
+
+@needs_suite
+@pytest.mark.parametrize("engine", ENGINES)
+def test_negative_tests_fail_unless_they_say_that_an_error_is_expected(engine: str) -> None:
+    results = conformance.run_directory(SUITE / "negative", engine)
+    assert len(results) == len(list((SUITE / "negative").glob("*.data"))) > 40
     for result in results:
         says_so = "-- error" in (SUITE / "negative" / result.file).read_text()
         assert result.passed == says_so, result
         assert result.reason
+
+
+@needs_suite
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_negative_test_of_a_reserved_field_passes_at_load_and_names_the_field(engine: str) -> None:
+    for file in sorted((SUITE / "negative").glob("unused-*.data")):
+        result = conformance.run_text(file.read_text(), engine)
+        field = file.stem.rpartition("-")[2]
+        assert result.passed
+        assert result.reason.startswith("rejected at load: G0503: ")
+        assert f"`{field}`" in result.reason
 
 
 ACCEPTED = "-- asm\nmov %r0, 1\nexit\n"
@@ -77,8 +99,9 @@ ACCEPTED = "-- asm\nmov %r0, 1\nexit\n"
         "-- asm\nja +5\nexit\n-- result\n0\n",
     ],
 )
-def test_what_is_not_met_does_not_pass(text: str) -> None:
-    result = conformance.run_text(text)
+@pytest.mark.parametrize("engine", ENGINES)
+def test_what_is_not_met_does_not_pass(text: str, engine: str) -> None:
+    result = conformance.run_text(text, engine)
     assert not result.passed
     assert result.reason
 
@@ -94,10 +117,40 @@ def test_what_is_not_met_does_not_pass(text: str) -> None:
         "-- asm\nldxb %r0, [%r1+2]\nexit\n-- mem\n01 02\n-- error\n",
     ],
 )
-def test_what_is_met_passes(text: str) -> None:
-    assert conformance.run_text(text) == conformance.Result(
-        "<string>", "python", True, conformance.run_text(text).reason
+@pytest.mark.parametrize("engine", ENGINES)
+def test_what_is_met_passes(text: str, engine: str) -> None:
+    result = conformance.run_text(text, engine)
+    assert (result.file, result.engine, result.passed) == ("<string>", engine, True)
+
+
+STRAY = "-- asm\nldxb %r0, [%r1+2]\nexit\n-- mem\n01 02\n"
+
+
+@pytest.mark.parametrize(("engine", "how"), [("python", "stopped: "), ("native", "rejected by the verifier: G06")])
+def test_it_is_said_how_a_program_was_rejected(engine: str, how: str) -> None:
+    expected, not_expected = (conformance.run_text(STRAY + end, engine) for end in ("-- error\n", "-- result\n0\n"))
+    assert (expected.passed, not_expected.passed) == (True, False)
+    assert expected.reason.startswith(how)
+    assert not_expected.reason == expected.reason
+
+
+def test_a_safe_program_that_the_verifier_does_not_understand_fails_in_native_code_only() -> None:
+    opaque = (
+        "-- asm\nmov %r3, %r1\nmul %r3, 1\nxor %r3, 5\nxor %r3, 5\nldxb %r0, [%r3]\nexit\n-- mem\n07\n-- result\n7\n"
     )
+    assert conformance.run_text(opaque, "python").passed
+    native = conformance.run_text(opaque, "native")
+    assert not native.passed
+    assert native.reason.startswith("rejected by the verifier: ")
+
+
+def test_the_table_counts_by_engine_and_names_each_failure() -> None:
+    results = [
+        conformance.run_text(ACCEPTED + "-- result\n2\n", engine, file="x.data") for engine in ("python", "native")
+    ]
+    text = conformance.table([*results, conformance.run_text(ACCEPTED + "-- result\n1\n", "native")])
+    assert [line.split() for line in text.splitlines()[1:3]] == [["python", "0", "1"], ["native", "1", "1"]]
+    assert "FAIL native: x.data: r0 is 0x1, expected 0x2" in text
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import yaml
 
 import grafting
 import verifier
@@ -100,6 +101,15 @@ def test_the_python_examples_run(document: Path, monkeypatch: pytest.MonkeyPatch
         assert (results["outcome"] == 0).all()  # type: ignore[index]
 
 
+def test_the_python_examples_of_the_verifier_page_run() -> None:
+    examples = re.findall(
+        r"^```python\n(.*?)^```$", (ROOT / "docs" / "verifier.md").read_text(), re.MULTILINE | re.DOTALL
+    )
+    assert examples
+    for text in examples:
+        exec(compile(text, "docs/verifier.md", "exec"), {})
+
+
 SHELL = "".join(re.findall(r"^```sh\n(.*?)^```$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL))
 
 
@@ -116,7 +126,15 @@ def test_the_commands_of_the_readme_work(line: str, monkeypatch: pytest.MonkeyPa
     assert CliRunner().invoke(cli.main, words).exit_code == 0
 
 
+def test_the_rejections_that_are_shown_are_those_of_the_cases() -> None:
+    cases = yaml.safe_load((ROOT / "tests" / "cases" / "rejections.yaml").read_text())
+    text = (ROOT / "docs" / "verifier.md").read_text()
+    shown = re.findall(r"^```text\n(error\[G06.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    assert shown
+    assert not set(shown) - {case["says"] for case in cases}
+
+
 def test_the_links_of_the_documents_lead_somewhere() -> None:
     for document in (*(ROOT / "docs").glob("*.md"), ROOT / "README.md"):
-        for target in re.findall(r"\]\(([^)#:]+)", document.read_text()):
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)", document.read_text()):
             assert (document.parent / target).exists(), f"{document.name}: {target}"
