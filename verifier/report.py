@@ -14,28 +14,27 @@ is one.
 The caret goes under the expression that the instruction belongs to (the object's `.graft` spans, else its line info,
 else none: then the message names the instruction). A handler's first failure alone is reported, what follows on the
 same path being its consequence; and a cause that several handlers share is reported once.
+
+What it takes to explain is imported where it is needed: a program that is accepted does not wait for it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from grafting import limits
-from grafting.assembly.disassembler import disassemble_operation
 from grafting.costs import CostVector
 from grafting.diagnostics import Diagnostic, GraftError, Label
 from grafting.program import Handler, Program
 from verifier.explore import Stuck
 from verifier.flow import Function
 from verifier.meter import Exhausted
-from verifier.naming import Naming
-from verifier.path import decisions, way
 from verifier.refusal import Count, Refusal
 from verifier.rules import Rules
-from verifier.source_terms import Reckoner
-from verifier.spans import first_line, span_at
-from verifier.wording import Worded, Writer, plainly
+
+if TYPE_CHECKING:
+    from verifier.wording import Worded
 
 OVER_BUDGET: Final = "G0620"  # each part of a budget is judged: several at one place are several causes
 
@@ -67,6 +66,11 @@ def worth_reporting(earlier: Failure | None, later: Failure) -> Failure:
 
 def stuck(failed: Failure, functions: Mapping[int, Function], handler: Handler) -> Diagnostic:
     """Return what to say about an obligation that is not met."""
+    from verifier.naming import Naming
+    from verifier.path import decisions, way
+    from verifier.source_terms import Reckoner
+    from verifier.wording import Writer
+
     rules, failure = failed
     led = way(rules, handler.operations, failure.node, failure.pc)
     reckoner = Reckoner(handler.operations, functions)
@@ -92,12 +96,17 @@ def exhausted(program: Program, handler: Handler, failure: Exhausted) -> Diagnos
 
 def diagnostic(program: Program, handler: Handler, pc: int, refusal: Refusal) -> Diagnostic:
     """Return a refusal at an instruction as a diagnostic, without a path."""
+    from verifier.wording import plainly
+
     return _made(program, handler, pc, refusal.code, plainly(program, refusal), ())
 
 
 def _made(
     program: Program, handler: Handler, pc: int, code: str, worded: Worded, taken: tuple[tuple[int, bool], ...]
 ) -> Diagnostic:
+    from grafting.assembly.disassembler import disassemble_operation
+    from verifier.spans import first_line, span_at
+
     span = first_line(program, span_at(program, handler, pc))
     primary, notes = Label(span, "; ".join(worded.known)), worded.notes
     if not span.known:
