@@ -90,10 +90,14 @@ def test_a_bug_of_ours_is_not_swallowed(verified: verifier.Verified, monkeypatch
 
     monkeypatch.setattr(tiers, "compile_native", fail)
     engine = jit.TieredEngine(verified)
-    run(engine, jit.GraftState(verified), range(1))
-    tiers._compilers().submit(int).result(30)  # done after what was asked for before
-    with pytest.raises(InternalError):
+
+    def use() -> None:
+        run(engine, jit.GraftState(verified), range(1))
+        tiers._compilers().submit(int).result(30)  # done after what was asked for before
         engine.current()
+
+    with pytest.raises(InternalError):
+        use()
 
 
 def test_raw_programs_have_tiers_and_unverified_ones_do_not() -> None:
