@@ -132,7 +132,7 @@ def test_the_form_is_the_documented_one() -> None:
     assert set(handler) == {"name", "event", "code", "steps", "bounds", "symbols", "blocks", "loops"}
     (loop,) = handler["loops"]
     assert (loop["function"], loop["head"], loop["rounds"]) == (4, 5, 4)
-    assert loop["ranking"]["variables"] == [{"place": ["register", 0, 0, 0], "start": [0, 0], "move": 2}]
+    assert loop["ranking"]["variables"] == [{"place": ["register", 0, 0, 0, 8], "start": [0, 0], "move": 2}]
     first = handler["blocks"][0]
     assert first["states"][0]["registers"]["r1"]["pointer"] == {"kind": "memory"}
     inside = next(block for block in handler["blocks"] if block["start"] == 4)

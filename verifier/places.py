@@ -15,12 +15,16 @@ from verifier.values import Number, Pointer, Value
 
 
 class Place(NamedTuple):
-    """`kind` is "register" (part: its number), "saved" (of `frame`) or "stack" (part: slot, start: first byte)."""
+    """`kind` is "register" (part: its number), "saved" (of `frame`) or "stack" (part: slot, start: first byte).
+
+    The size in bytes belongs to the name: a slot's first byte is another place than the slot.
+    """
 
     kind: str
     frame: int
     part: int
     start: int = 0
+    size: int = 8
 
 
 At = dict[Place, Number | Pointer]
@@ -40,7 +44,7 @@ def _all(state: State) -> Iterator[tuple[Place, object]]:
         for slot, content in frame.stack.items():
             if isinstance(content, Pieces):
                 for part in content.parts:
-                    yield Place("stack", depth, slot, part.start), part.value
+                    yield Place("stack", depth, slot, part.start, part.size), part.value
             else:
                 yield Place("stack", depth, slot), content
 
@@ -57,7 +61,7 @@ def with_words(state: State, words: Mapping[Place, Scalar]) -> State:
             return changed(Place("stack", depth, slot), held)
         parts = []
         for part in held.parts:
-            found = words.get(Place("stack", depth, slot, part.start))
+            found = words.get(Place("stack", depth, slot, part.start, part.size))
             if found is not None and isinstance(part.value, Number):
                 part = Piece(part.start, part.size, part.value._replace(scalar=found))
             parts.append(part)

@@ -20,8 +20,8 @@ every successor; it sees the cost bounded by `remaining`, a potential (see `veri
              | {"maps": [MAP, ..]}, a map's handle | {"unusable": "clash" | "severed"}
     REGION   {"kind": "stack", "frame": 0} | {"kind": "value", "maps": [..], "origin": SYMBOL, if it may be null} | ..
     WORDS    17, one word | {"umax": 31, ..}, the fields of `scalar.Scalar` that differ from those of an unknown word
-    RANKING  {"shape": NAME, "variables": [{"place": ["register", 0, 6, 0], "start": [LEAST, MOST], "move": N | null},
-              ..]}, see `ranking.Reason`; null: followed round by round
+    RANKING  {"shape": NAME, "variables": [{"place": ["register", 0, 6, 0, 8], "start": [LEAST, MOST],
+              "move": N | null}, ..]}, see `ranking.Reason`; null: followed round by round
     MEANING  null | {"operator": "add", "bits": 64, "a": [SYMBOL, DELTA], "b": [SYMBOL, DELTA]}
              | {"fixed": KIND, "index": N, "part": N}, something that cannot change, such as a context field
 
@@ -265,10 +265,11 @@ def _of_ranking(reason: Reason | None) -> dict[str, Any] | None:
 def _to_ranking(item: Json, rounds: int) -> Reason:
     variables = []
     for variable in item["variables"].items(_COUNTERS):
-        kind, frame, part, start = variable["place"].exactly(4)
+        kind, frame, part, start, size = variable["place"].exactly(5)
         place = Place(
             _choice(kind, {name: name for name in ("register", "saved", "stack")}),
-            frame.number(0, limits.CALL_DEPTH - 1), part.number(0, SIZE), start.number(0, SLOT - 1),
+            frame.number(0, limits.CALL_DEPTH - 1), part.number(0, SIZE),
+            start.number(0, SLOT - 1), size.number(1, SLOT),
         )  # fmt: skip
         least, most = (end.number(0, _WORD) for end in variable["start"].exactly(2))
         move = variable.get("move")
