@@ -158,3 +158,9 @@ def test_the_number_of_errors_is_bounded() -> None:
     with pytest.raises(GraftError) as caught:
         assemble("?\n" * 100_000)
     assert len(caught.value.diagnostics) == limits.DIAGNOSTICS_MAX
+
+
+def test_a_helper_of_any_number_is_no_distance() -> None:
+    code = (Instruction(isa.CALL, 0, isa.CALL_HELPER, 0, -1), Instruction(isa.EXIT, 0, 0, 0, 0))
+    assert disassemble(code).splitlines()[0].strip() == "call 4294967295"
+    assert assemble(disassemble(code)) == code

@@ -99,7 +99,7 @@ def disassemble_operation(op: Operation) -> str:
         case Branch(condition, bits, dst, source, target):
             return f"if {_name(dst, bits)} {condition.value} {_operand(source, bits)} goto L{target}"
         case CallHelper(number):
-            return f"call {number}"
+            return f"call {number & 0xFFFF_FFFF}"  # a sign would make it a distance
         case CallLocal(target):
             return f"call L{target}"
         case Exit():

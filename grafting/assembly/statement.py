@@ -42,6 +42,11 @@ _I32 = range(-(1 << 31), 1 << 31)
 _EITHER32 = range(-(1 << 31), 1 << 32)  # where only 32 bits matter, both readings of them are accepted
 
 
+def _signed(value: int) -> int:
+    """Return a number of 32 bits as the signed one that a field holds."""
+    return value if value in _I32 else value - (1 << 32)
+
+
 @dataclass(frozen=True, slots=True)
 class Token:
     """A lexeme; `kind` is a group of `_TOKEN`, or "end"."""
@@ -204,8 +209,7 @@ class _Statement:
         return value
 
     def immediate(self, bits: int) -> int:
-        value = self.number(_EITHER32 if bits == 32 else _I32, "immediate")
-        return value if value in _I32 else value - (1 << 32)
+        return _signed(self.number(_EITHER32 if bits == 32 else _I32, "immediate"))
 
     # operand: register | number
     def operand(self, bits: int) -> Operand:
@@ -276,7 +280,8 @@ class _Statement:
     def call(self) -> Draft:
         self.take()
         if self.token.kind == "number":
-            return self.finish(Instruction(isa.CALL, 0, isa.CALL_HELPER, 0, self.number(_I32, "helper number")))
+            number = self.number(_EITHER32, "helper number")
+            return self.finish(Instruction(isa.CALL, 0, isa.CALL_HELPER, 0, _signed(number)))
         if self.peek_register():
             return self.callx()
         target = self.target(_I32)

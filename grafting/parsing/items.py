@@ -45,6 +45,8 @@ def _begins_item(tokens: Sequence[Token], number: int, depth: int) -> bool:
     after = tokens[number + 1].type if number + 1 < len(tokens) else ""
     second = tokens[number + 2].type if number + 2 < len(tokens) else ""
     before = tokens[number - 1].type if number else ""
+    if number > 1 and tokens[number - 2].type == "DOT":
+        before = "NAME"  # whatever the word: `a.for` is a field
     is_name = before in (_BEFORE_NAMES_INSIDE if depth else _BEFORE_NAMES)
     if token.type in _HARD_ITEMS and not is_name and after in _NAMES:
         return True
