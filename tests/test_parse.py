@@ -368,5 +368,6 @@ def test_a_cache_that_cannot_be_made_is_done_without(tmp_path: Path, monkeypatch
 
 
 def test_a_field_may_have_the_name_of_a_word_before_an_item() -> None:
-    tree = parse(Source("t.graft", "graft g\nconst a = x.for\nprotocol p { }\nfn f() -> u64 { return y.op }\nenum e: u8 { v }"))
+    text = "graft g\nconst a = x.for\nprotocol p { }\nfn f() -> u64 { return y.op }\nenum e: u8 { v }"
+    tree = parse(Source("t.graft", text))
     assert [type(item).__name__ for item in tree.items] == ["Const", "Protocol", "Function", "Enum"]
