@@ -650,12 +650,13 @@ def compare(
     import tempfile
 
     import verifier
-    from kernel_model import btree, costs
-    from kernel_model import compare as comparing
-    from kernel_model import workload as workloads
+    from kernel_model import costs
+    from kernel_model.experiments import compare as comparing
+    from kernel_model.workloads import btree
+    from kernel_model.workloads import workload as workloads
 
     if plot:
-        from kernel_model import plot as plotting
+        from kernel_model.results import plot as plotting
 
         plotting.require(plot)
     verified = verifier.verify(load(file))
@@ -677,7 +678,7 @@ def compare(
         case "csv":
             click.echo(comparison.to_csv(), nl=False)
         case _:
-            from kernel_model import report as reporting
+            from kernel_model.results import report as reporting
 
             console().print(*reporting.tables(comparison), sep="\n")
 

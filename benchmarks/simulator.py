@@ -13,11 +13,12 @@ from pathlib import Path
 import grafting
 import verifier
 from benchmarks import machine
-from kernel_model import btree, costs, workloads
+from kernel_model import costs
 from kernel_model.kernel import Kernel
 from kernel_model.mechanisms import ALL
 from kernel_model.mechanisms.scenario import Scenario
-from kernel_model.workload import DEFAULT_TOPOLOGIES, bind
+from kernel_model.workloads import btree, catalogue
+from kernel_model.workloads.workload import DEFAULT_TOPOLOGIES, bind
 
 SAMPLE = Path(__file__).resolve().parents[1] / "samples" / "btree_lookup.graft"
 DEPTH = 4
@@ -30,7 +31,7 @@ def main(lookups: int) -> None:
     with tempfile.TemporaryDirectory() as directory:
         image = btree.write_image(Path(directory), DEPTH)
         for topology in DEFAULT_TOPOLOGIES:
-            workload = workloads.btree_lookups(image, topology, lookups=lookups, seed=1)
+            workload = catalogue.btree_lookups(image, topology, lookups=lookups, seed=1)
             scenario = Scenario(workload, verified, bind(verified.program, workload.block_bytes))
             for mechanism in ALL:
                 kernel = Kernel(profile)

@@ -11,9 +11,10 @@ import numpy.typing as npt
 
 import verifier
 from grafting import compile_graft
-from kernel_model import Kernel, btree, workloads
+from kernel_model import Kernel
 from kernel_model.mechanisms.scenario import Mechanism, Scenario
-from kernel_model.workload import Topology, Workload, bind
+from kernel_model.workloads import btree, catalogue
+from kernel_model.workloads.workload import Topology, Workload, bind
 
 SAMPLE = Path(__file__).resolve().parents[1] / "samples" / "btree_lookup.graft"
 LOOKUPS = 8
@@ -43,7 +44,7 @@ def small_tree(directory: Path, depth: int) -> btree.Image:
 
 
 def lookups(image: btree.Image, topology: Topology) -> Workload:
-    return workloads.btree_lookups(image, topology, lookups=LOOKUPS, seed=1)
+    return catalogue.btree_lookups(image, topology, lookups=LOOKUPS, seed=1)
 
 
 def run(verified: verifier.Verified, workload: Workload, mechanism: Mechanism) -> Run:

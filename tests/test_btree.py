@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grafting import GraftError
-from kernel_model import btree
+from kernel_model.workloads import btree
 
 
 def small(depth: int, count: int) -> tuple[bytes, btree.Shape, list[tuple[int, int]]]:

@@ -13,11 +13,12 @@ from btree_runs import LOOKUPS, sample, small_tree
 
 import verifier
 from grafting import GraftError, compile_graft
-from kernel_model import btree, costs
-from kernel_model.compare import Plan, compare
-from kernel_model.comparison import Comparison, Measured
+from kernel_model import costs
+from kernel_model.experiments.compare import Plan, compare
 from kernel_model.mechanisms import ALL
 from kernel_model.mechanisms.scenario import CannotExpress
+from kernel_model.results.comparison import Comparison, Measured
+from kernel_model.workloads import btree
 
 DEPTHS = (1, 2)
 CALL, SERVER, GRAFT = (next(m for m in ALL if m.name == name) for name in ("call", "server", "graft"))

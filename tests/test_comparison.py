@@ -12,13 +12,13 @@ import pytest
 from rich.console import Console
 
 from grafting import GraftError
-from kernel_model import plot, report
-from kernel_model.bands import Move, Sensitivity
-from kernel_model.comparison import Comparison, Group, Measured, Row
+from kernel_model.costs.bands import Move, Sensitivity
 from kernel_model.mechanisms.counts import Counts
 from kernel_model.mechanisms.scenario import CannotExpress
-from kernel_model.statistics import histogram_of
-from kernel_model.workload import Core, Servers, Topology
+from kernel_model.results import plot, report
+from kernel_model.results.comparison import Comparison, Group, Measured, Row
+from kernel_model.results.statistics import histogram_of
+from kernel_model.workloads.workload import Core, Servers, Topology
 
 ONE, EACH = Topology(Servers.ONE), Topology(Servers.EACH)
 

@@ -8,11 +8,11 @@ from functools import cache
 import pytest
 from btree_runs import LOOKUPS, Run, lookups, run, sample, small_tree
 
-from kernel_model import btree
 from kernel_model.mechanisms import ALL
 from kernel_model.mechanisms.counts import Counts, differences, differences_in_sum, together
 from kernel_model.mechanisms.scenario import CLIENT
-from kernel_model.workload import Servers, Topology
+from kernel_model.workloads import btree
+from kernel_model.workloads.workload import Servers, Topology
 
 NAMES = ("call", "async", "server", "graft")
 DEPTHS = (1, 2, 4)

@@ -14,7 +14,7 @@ from kernel_model import costs
 from kernel_model.core import prices
 
 PROFILES = costs.available()
-TEXT = resources.files("kernel_model").joinpath("profiles", "sel4-skylake.toml").read_text(encoding="utf-8")
+TEXT = resources.files("kernel_model.costs").joinpath("profiles", "sel4-skylake.toml").read_text(encoding="utf-8")
 
 PUBLISHED_CYCLES = {"call": 718, "reply": 576, "notify_waiter": 753, "interrupt_to_user": 1638, "null_syscall": 181}
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernel_model.statistics import (
+from kernel_model.results.statistics import (
     RELATIVE_ERROR,
     Histogram,
     bucket_of,

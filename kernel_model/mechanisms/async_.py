@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from kernel_model.mechanisms.counts import Counts
 from kernel_model.mechanisms.scenario import Mechanism, Scenario, Stage, stage_in_client
-from kernel_model.workload import Workload
+from kernel_model.workloads.workload import Workload
 
 if TYPE_CHECKING:
     from kernel_model.kernel import Kernel

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from kernel_model.mechanisms.counts import Counts
-from kernel_model.workload import Binding, Core, Workload
+from kernel_model.workloads.workload import Binding, Core, Workload
 
 if TYPE_CHECKING:
     from kernel_model.handles import Attachment, Client, Jobs, Mode, Server

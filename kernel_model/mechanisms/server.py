@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from kernel_model.mechanisms.counts import Counts
 from kernel_model.mechanisms.scenario import Mechanism, Scenario, Stage, add_client, add_servers, stage_jobs
-from kernel_model.workload import Servers, Workload
+from kernel_model.workloads.workload import Servers, Workload
 
 if TYPE_CHECKING:
     from kernel_model.handles import Attachment

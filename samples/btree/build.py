@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from kernel_model import btree
+from kernel_model.workloads import btree
 
 
 def main(arguments: list[str]) -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from grafting.diagnostics import fail
-from kernel_model.comparison import BASELINE, PS_PER_US, SUBJECT, Comparison, Group
-from kernel_model.workload import Topology
+from kernel_model.results.comparison import BASELINE, PS_PER_US, SUBJECT, Comparison, Group
+from kernel_model.workloads.workload import Topology
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

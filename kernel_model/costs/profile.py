@@ -156,7 +156,7 @@ def _table(values: Mapping[str, int]) -> NDArray[np.int64]:
 
 def available() -> tuple[str, ...]:
     """Return the names of the profiles that come with the package, in alphabetical order."""
-    files = resources.files("kernel_model").joinpath("profiles").iterdir()
+    files = resources.files("kernel_model.costs").joinpath("profiles").iterdir()
     return tuple(sorted(file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml")))
 
 
@@ -173,7 +173,7 @@ def load(name: str | Path) -> Profile:
         return parse(path.read_text(encoding="utf-8"), filename=str(path))
     if str(name) not in available():
         raise fail("G0830", f"no cost profile is called `{name}`", helps=(f"there are {', '.join(available())}",))
-    file = resources.files("kernel_model").joinpath("profiles", f"{name}.toml")
+    file = resources.files("kernel_model.costs").joinpath("profiles", f"{name}.toml")
     return parse(file.read_text(encoding="utf-8"), filename=f"{name}.toml")
 
 

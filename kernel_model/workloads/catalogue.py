@@ -1,7 +1,7 @@
 """The named workloads: real data turned into a `Workload`.
 
-`btree`: each operation looks a key up in a B-tree on disk (`kernel_model.btree`), root to leaf, one block a step. Of
-the keys seven in eight are present; the others must come back absent. The client finds the value in the leaf that is
+`btree`: each operation looks a key up in a B-tree on disk (`workloads.btree`), root to leaf, one block a step. Of the
+keys seven in eight are present; the others must come back absent. The client finds the value in the leaf that is
 delivered to it, and each answer is compared with the records from which the image was built.
 """
 
@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from grafting.diagnostics import fail
-from kernel_model import btree
-from kernel_model.workload import Closed, Flow, Operations, Topology, Workload
+from kernel_model.workloads import btree
+from kernel_model.workloads.workload import Closed, Flow, Operations, Topology, Workload
 
 SERVICE_NS = 200  # a server's own work for a block that it has in memory: find it, check the request
 ABSENT_ONE_IN = 8  # keys that are not in the tree

@@ -14,9 +14,9 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from kernel_model.comparison import BASELINE, PS_PER_US, SUBJECT, Comparison, Group, Measured, Row
 from kernel_model.mechanisms.scenario import CLIENT, CannotExpress
-from kernel_model.workload import Topology
+from kernel_model.results.comparison import BASELINE, PS_PER_US, SUBJECT, Comparison, Group, Measured, Row
+from kernel_model.workloads.workload import Topology
 
 NS_PER_US = 1000
 

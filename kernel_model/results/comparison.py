@@ -14,11 +14,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from kernel_model.bands import Sensitivity
+from kernel_model.costs.bands import Sensitivity
 from kernel_model.mechanisms.counts import Counts
 from kernel_model.mechanisms.scenario import CannotExpress
-from kernel_model.statistics import Interval, Summary
-from kernel_model.workload import Topology
+from kernel_model.results.statistics import Interval, Summary
+from kernel_model.workloads.workload import Topology
 
 SCHEMA = 1
 BASELINE = "call"

@@ -18,16 +18,16 @@ import numpy as np
 
 from grafting.diagnostics import fail
 from jit.hot import TierName
-from kernel_model import btree, workloads
-from kernel_model.bands import sensitivity
-from kernel_model.comparison import BASELINE, Comparison, Measured, Row
 from kernel_model.costs import Profile
+from kernel_model.costs.bands import sensitivity
 from kernel_model.kernel import Kernel
 from kernel_model.mechanisms import ALL
 from kernel_model.mechanisms.counts import AccountCounts, Counts, differences, differences_in_sum, together
 from kernel_model.mechanisms.scenario import CannotExpress, Mechanism, Scenario, Stage
-from kernel_model.statistics import histogram_of
-from kernel_model.workload import DEFAULT_TOPOLOGIES, Core, Topology, Workload, bind
+from kernel_model.results.comparison import BASELINE, Comparison, Measured, Row
+from kernel_model.results.statistics import histogram_of
+from kernel_model.workloads import btree, catalogue
+from kernel_model.workloads.workload import DEFAULT_TOPOLOGIES, Core, Topology, Workload, bind
 
 if TYPE_CHECKING:
     from verifier import Verified
@@ -45,7 +45,7 @@ class Plan:
     mechanisms: Sequence[Mechanism] = ALL
     lookups: int = 1000
     seed: int = 1
-    service_ns: int = workloads.SERVICE_NS
+    service_ns: int = catalogue.SERVICE_NS
     think_ns: int = 0
     tier: TierName = "numba"
 
@@ -78,7 +78,7 @@ def compare(verified: Verified, plan: Plan, progress: Callable[[str], None] = la
     for image in plan.images:
         for profile in plan.profiles:
             for topology in plan.topologies:
-                workload = workloads.btree_lookups(
+                workload = catalogue.btree_lookups(
                     image,
                     topology,
                     lookups=plan.lookups,

@@ -1,0 +1,1 @@
+"""Results as values, and what people look at: tables, pictures, pages, traces."""
