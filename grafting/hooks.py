@@ -103,6 +103,11 @@ class Helper:
     doc: str = ""
     params: tuple[str, ...] = ()
 
+    @property
+    def returns(self) -> bool:
+        """Whether the program goes on behind the call."""
+        return self.result is not Result.NEVER
+
 
 _SEND_ARGS = (Arg.SLOT, Arg.OP, Arg.SCALAR)
 

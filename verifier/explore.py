@@ -197,7 +197,7 @@ class Explorer:
                 before, tally = tally, cost.sending(tally, state, helper)
                 if self.checking and helper.sends:
                     self.found.note_sent(pc, cost.bytes_sent(tally) - cost.bytes_sent(before))
-                if helper.result.name == "NEVER":
+                if not helper.returns:
                     return self._finish(node, state, node.cost.spending(tally), pending)
             if pc != last or not isinstance(op, Branch | Goto | CallLocal | Exit):
                 after = transfer.step(self.rules, state, op)

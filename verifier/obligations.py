@@ -196,6 +196,6 @@ def _call(helper: Helper | None) -> tuple[Obligation, ...]:
         arguments += (Initialised(register), Argument(helper, register, kind))
     if helper.sends:
         arguments.append(Sendable(helper))
-    if helper.result.name == "NEVER":
+    if not helper.returns:
         arguments += (Initialised(0), Result(last=True))
     return tuple(arguments)

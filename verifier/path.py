@@ -118,7 +118,7 @@ def _part(
 
 def _never(rules: Rules, op: CallHelper) -> bool:
     helper = rules.hook.helper(op.number)
-    return helper is not None and helper.result.name == "NEVER"
+    return helper is not None and not helper.returns
 
 
 def _instructions(

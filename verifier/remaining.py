@@ -21,7 +21,6 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 from grafting.costs import CostVector
-from grafting.hooks import Result
 from grafting.isa import CallHelper, CallLocal
 from verifier import cost
 from verifier.cost import Tally
@@ -60,7 +59,7 @@ def after(explorer: Explorer, most: Tally) -> dict[tuple[int, int], CostVector]:
     def never(pc: int) -> bool:
         op = explorer.operations[pc]
         helper = explorer.rules.hook.helper(op.number) if isinstance(op, CallHelper) else None
-        return helper is not None and helper.result is Result.NEVER
+        return helper is not None and not helper.returns
 
     return {
         (entry, start): layout.vector(cost.minimum(tally, most), 0)
