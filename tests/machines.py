@@ -15,7 +15,14 @@ DISK = SlotSpec("disk", BLOCK)
 WANTED = MapSpec("wanted", MapKind.HASH, 8, 8, 64, key_type="u64", value_type="u64")
 TABLE = MapSpec("table", MapKind.ARRAY, 4, 8, 4, key_type="u32", value_type="u64")
 BSS = MapSpec(".bss", MapKind.ARRAY, 4, 16, 1)
+WIDE = MapSpec("wide", MapKind.HASH, 8, 24, 64)
+OTHER = MapSpec("other", MapKind.HASH, 8, 8, 64)
+MAPS = (WANTED, OTHER, TABLE, BSS, WIDE)
 ENGINES = ("python", "numba")
+
+
+def words(*values: int, size: int) -> bytes:
+    return b"".join(value.to_bytes(8, "little") for value in values).ljust(size, b"\0")
 
 
 def raw(text: str, size: int = 0, *, writable: bool = True) -> Program:
