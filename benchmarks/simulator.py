@@ -18,7 +18,7 @@ from kernel_model.kernel import Kernel
 from kernel_model.mechanisms import ALL
 from kernel_model.mechanisms.scenario import Scenario
 from kernel_model.workloads import btree, catalogue
-from kernel_model.workloads.workload import DEFAULT_TOPOLOGIES, bind
+from kernel_model.workloads.workload import DEFAULT_TOPOLOGIES, Answer, bind
 
 SAMPLE = Path(__file__).resolve().parents[1] / "samples" / "btree_lookup.graft"
 DEPTH = 4
@@ -32,7 +32,7 @@ def main(lookups: int) -> None:
         image = btree.write_image(Path(directory), DEPTH)
         for topology in DEFAULT_TOPOLOGIES:
             workload = catalogue.btree_lookups(image, topology, lookups=lookups, seed=1)
-            scenario = Scenario(workload, verified, bind(verified.program, workload.block_bytes))
+            scenario = Scenario(workload, verified, bind(verified.program, workload))
             for mechanism in ALL:
                 kernel = Kernel(profile)
                 stage = mechanism.build(kernel, scenario)
@@ -43,7 +43,7 @@ def main(lookups: int) -> None:
                 seconds = time.perf_counter() - start
                 for number, result in enumerate(stage.jobs.results()):
                     body = kernel.arena[result["body"] : result["body"] + result["length"]].tobytes()
-                    assert workload.check(number, body) is None
+                    assert workload.check(number, Answer(int(result["outcome"]), int(result["status"]), body)) is None
                 rows.append((mechanism.name, topology, f"{lookups * DEPTH / seconds / 1e6:.2f}"))
     print(machine.heading())
     print(machine.table(("mechanism", "topology", "million hops/s"), rows))

@@ -14,7 +14,7 @@ from grafting import compile_graft
 from kernel_model import Kernel
 from kernel_model.mechanisms.scenario import Mechanism, Scenario
 from kernel_model.workloads import btree, catalogue
-from kernel_model.workloads.workload import Topology, Workload, bind
+from kernel_model.workloads.workload import Answer, Topology, Workload, bind
 
 SAMPLE = Path(__file__).resolve().parents[1] / "samples" / "btree_lookup.graft"
 LOOKUPS = 8
@@ -50,14 +50,17 @@ def lookups(image: btree.Image, topology: Topology) -> Workload:
 def run(verified: verifier.Verified, workload: Workload, mechanism: Mechanism) -> Run:
     """Run all operations in the Python tier."""
     kernel = Kernel("sel4-skylake", engine="python")
-    stage = mechanism.build(kernel, Scenario(workload, verified, bind(verified.program, workload.block_bytes)))
+    stage = mechanism.build(kernel, Scenario(workload, verified, bind(verified.program, workload)))
     kernel.run()
     before = {name: dict(account.counts) for name, account in kernel.accounts.items()}
     wake_ups = stage.client.wakeups
     stage.start()
     kernel.run()
     results = stage.jobs.results()
-    bodies = [kernel.arena[r["body"] : r["body"] + r["length"]].tobytes() for r in results]
+    given = [
+        Answer(int(r["outcome"]), int(r["status"]), kernel.arena[r["body"] : r["body"] + r["length"]].tobytes())
+        for r in results
+    ]
     return Run(
         counts={
             name: {p: n - before[name].get(p, 0) for p, n in account.counts.items()}
@@ -65,5 +68,5 @@ def run(verified: verifier.Verified, workload: Workload, mechanism: Mechanism) -
         },
         wake_ups=stage.client.wakeups - wake_ups,
         outcomes=results["outcome"],
-        wrong=tuple(wrong for n, body in enumerate(bodies) if (wrong := workload.check(n, body))),
+        wrong=tuple(wrong for n, answer in enumerate(given) if (wrong := workload.check(n, answer))),
     )

@@ -78,7 +78,7 @@ def run(
 ) -> tuple[float, Any]:
     """Return the mean latency (ps) and the counts of a run of the kernel."""
     kernel = Kernel(profile, engine="python")
-    stage = mechanism.build(kernel, Scenario(workload, graft, bind(graft.program, workload.block_bytes)))
+    stage = mechanism.build(kernel, Scenario(workload, graft, bind(graft.program, workload)))
     kernel.run()
     before = dict(kernel.totals.counts)
     stage.start()

@@ -27,7 +27,7 @@ from kernel_model.mechanisms.scenario import CannotExpress, Mechanism, Scenario,
 from kernel_model.results.comparison import BASELINE, Comparison, Measured, Row
 from kernel_model.results.statistics import histogram_of
 from kernel_model.workloads import btree, catalogue
-from kernel_model.workloads.workload import DEFAULT_TOPOLOGIES, Core, Topology, Workload, bind
+from kernel_model.workloads.workload import DEFAULT_TOPOLOGIES, Answer, Core, Topology, Workload, bind
 
 if TYPE_CHECKING:
     from verifier import Verified
@@ -86,7 +86,7 @@ def compare(verified: Verified, plan: Plan, progress: Callable[[str], None] = la
                     service_ns=plan.service_ns,
                     think_ns=plan.think_ns,
                 )
-                scenario = Scenario(workload, verified, bind(verified.program, workload.block_bytes))
+                scenario = Scenario(workload, verified, bind(verified.program, workload))
                 group = _Group(scenario, profile, plan, progress)
                 rows += group.rows(image)
                 misses += group.misses
@@ -201,7 +201,7 @@ class _Group:
             raise fail("G0845", f"{self._place}: operation {failed[0]} was not answered ({len(failed):,} in all)")
         for operation, result in enumerate(results):
             body = kernel.arena[result["body"] : result["body"] + result["length"]].tobytes()
-            wrong = self.scenario.workload.check(operation, body)
+            wrong = self.scenario.workload.check(operation, Answer(REPLIED, int(result["status"]), body))
             if wrong:
                 raise fail("G0844", f"{self._place}: a wrong answer to operation {operation}: {wrong}")
 

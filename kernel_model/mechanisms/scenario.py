@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from kernel_model.mechanisms.counts import Counts
-from kernel_model.workloads.workload import Binding, Core, Workload
+from kernel_model.workloads.workload import Binding, Closed, Core, Workload
 
 if TYPE_CHECKING:
     from kernel_model.handles import Attachment, Client, Jobs, Mode, Server
@@ -81,15 +81,17 @@ def add_servers(kernel: Kernel, workload: Workload) -> tuple[Server, ...]:
     operation is served by process i mod d.
     """
     core = CLIENT_CORE if workload.topology.core is Core.SAME else CLIENT_CORE + 1
+    (role,) = workload.roles
     first = None
     servers = []
-    for number in range(workload.topology.processes(workload.steps)):
+    for number in range(workload.processes):
         server = kernel.server(
             f"server{number}",
             endpoint=first.endpoint if first else None,
-            image=workload.image,
-            block=workload.block_bytes,
-            service_ns=workload.service_ns,
+            image=role.data.image,
+            block=role.data.block_bytes,
+            service_ns=role.service_ns,
+            device_ns=role.device_ns,
             core=core,
         )
         first = first or server
@@ -121,8 +123,8 @@ def stage_jobs(
         slot=servers[0].endpoint,
         op=binding.op_number,
         bodies=workload.operations.first,
-        map=binding.map,
+        map=binding.argument_map,
         values=workload.operations.values,
-        think_ns=workload.arrivals.think_ns,
+        think_ns=workload.arrivals.think_ns if isinstance(workload.arrivals, Closed) else 0,
     )
     return Stage(client, servers, jobs, mode)

@@ -11,7 +11,9 @@ import numpy as np
 
 from grafting.diagnostics import fail
 from kernel_model.workloads import btree
-from kernel_model.workloads.workload import Closed, Flow, Operations, Topology, Workload
+from kernel_model.workloads.plan import Computed, Literal, chain
+from kernel_model.workloads.roles import READ, Blocks, Role
+from kernel_model.workloads.workload import Answer, Closed, Operations, Topology, Workload, words
 
 SERVICE_NS = 200  # a server's own work for a block that it has in memory: find it, check the request
 ABSENT_ONE_IN = 8  # keys that are not in the tree
@@ -35,22 +37,21 @@ def btree_lookups(
         raise fail("G0843", f"{image.path} has {len(data):,} bytes, its tree {image.shape.blocks:,} blocks of 512")
     keys, expected = _draw(image, lookups, seed)
 
-    def check(operation: int, body: bytes) -> str | None:
-        found = btree.value_in_leaf(body, int(keys[operation]))
+    def check(operation: int, answer: Answer) -> str | None:
+        found = btree.value_in_leaf(answer.body, int(keys[operation]))
         wanted = expected[operation]
         return None if found == wanted else f"key {int(keys[operation]):#x}: {found} instead of {wanted}"
 
     return Workload(
         name="btree",
         data=f"{image.records.source}, fan-out {image.shape.fan_out}",
-        steps=image.shape.depth,
-        flow=Flow.COMPUTED,
-        operations=Operations(np.full(lookups, btree.ROOT, np.uint64), keys),
-        image=data,
-        block_bytes=btree.BLOCK_BYTES,
-        service_ns=service_ns,
+        sample="btree_lookup.graft",
+        plan=chain("disk", READ, Literal(), Computed, image.shape.depth),
+        roles=(Role("disk", Blocks(data, btree.BLOCK_BYTES), service_ns),),
+        operations=Operations((words(np.full(lookups, btree.ROOT, np.uint64)),), keys),
         arrivals=Closed(think_ns),
         topology=topology,
+        argument_map="wanted",
         check=check,
     )
 
