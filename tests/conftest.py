@@ -1,8 +1,15 @@
-"""Tests that compile with numba run in one process, so that the code is compiled once (`pytest --dist loadgroup`)."""
+"""Tests that compile with numba run in one process, so that the code is compiled once (`pytest --dist loadgroup`).
+
+No test sees the user's own cost profiles.
+"""
 
 from __future__ import annotations
 
+import os
+
 import pytest
+
+os.environ["XDG_CONFIG_HOME"] = os.path.join(os.path.dirname(__file__), "no-such-directory")
 
 COMPILING = ("numba", "test_tiers", "test_kernel_tiers", "test_conformance", "test_maps", "graft compare", "G0809")
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from importlib import resources
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +14,8 @@ from numpy.typing import NDArray
 from grafting import GraftError
 from kernel_model import costs
 from kernel_model.core import prices
+from kernel_model.costs import inheritance
+from kernel_model.costs.inheritance import figures
 
 PROFILES = costs.available()
 TEXT = resources.files("kernel_model.costs").joinpath("profiles", "sel4-skylake.toml").read_text(encoding="utf-8")
@@ -114,12 +118,21 @@ def test_an_unknown_profile_is_named_with_those_that_exist() -> None:
         ("switch = { value = 186, high = 286,", "switch = { value = 186, hi = 286,", "G0831"),
         ("switch = { value = 186, high = 286,", "switch = { value = 186, high = 100,", "G0832"),
         ("switch = { value = 186,", "switch = { value = -186,", "G0832"),
-        (', source = "fog", note = "rdtsc" }\ndebit', "}\ndebit", "G0832"),
-        ('certainty = "assumed", note = "one load and a branch"', 'note = "one load"', "G0832"),
-        ('source = "fog"', 'source = "fox"', "G0832"),
-        ('cpu = "Intel Skylake"\n\n[sources.fog]', 'cpu = "Intel Haswell"\n\n[sources.fog]', "G0836"),
-        ("timer_arm = ", "timer_harm = ", "G0831"),
-        ("hook_check = { value = 3, low = 1, high = 10,", "[primitive2]\nx = {", "G0831"),
+        ("hz = 3_400_000_000", 'hz = 3_400_000_000\nbase = "skylark"', "G0831"),
+        ('base = "skylake"', 'base = "skylark"', "G0837"),
+        ('base = "skylake"', 'relative_to = "skylark"', "G0830"),
+        ('base = "skylake"', "", "G0833"),
+        ('caches = "hot"', 'caches = "warm"', "G0831"),
+        ("bytes = 0", 'bytes = "none"', "G0831"),
+        ('kpti = "off"', 'kpti = "off", smt = "off"', "G0831"),
+        ('source = "skybridge", note = "syscall + swapgs"', 'note = "syscall + swapgs"', "G0832"),
+        ('certainty = "published", source = "skybridge", note = "syscall', 'note = "syscall', "G0832"),
+        ('source = "sel4bench"', 'source = "sel4branch"', "G0832"),
+        ('cpu = "Intel Skylake"\nhz', 'cpu = "Intel Haswell"\nhz', "G0836"),
+        ("exit = ", "exits = ", "G0831"),
+        ("[composites]", "[composite]", "G0831"),
+        ("[primitives]", "[parts]\nexit = { value = 1, certainty = 'assumed' }\n[primitives]", "G0832"),
+        ("call = { value = 718,", 'call = { value = 9, unit = "times",', "G0838"),
         ('exit = { equation = "null_syscall - entry"', 'exit = { equation = "call - entry"', "G0834"),
         ('exit = { equation = "null_syscall - entry"', 'exit = { equation = "null_syscall -"', "G0834"),
         ('exit = { equation = "null_syscall - entry"', 'exit = { equation = "null_syscall - enter"', "G0834"),
@@ -133,6 +146,59 @@ def test_a_faulty_profile_is_refused_with_its_reason(old: str, new: str, code: s
 
 
 def test_a_missing_price_is_named() -> None:
-    lines = [line for line in TEXT.splitlines() if not line.startswith("timer_arm")]
     with pytest.raises(GraftError, match=r"G0833.*timer_arm"):
-        costs.parse("\n".join(lines))
+        costs.parse(TEXT.replace('base = "skylake"', ""))
+
+
+def test_the_nearest_file_wins_and_each_figure_says_where_it_stands() -> None:
+    profile = costs.load("sel4-skylake")
+    assert profile.bases == ("skylake", "common")
+    stands = {name: profile.primitives[name].base for name in ("entry", "clock_read", "timer_arm", "native_load")}
+    assert stands == {"entry": "", "clock_read": "skylake", "timer_arm": "common", "native_load": "skylake"}
+    own = costs.parse(TEXT + "\n[instructions.native]\nload = { value = 4, certainty = 'assumed' }\n")
+    assert own.primitives["native_load"].base == ""
+    assert own.primitives["native_load"].value < profile.primitives["native_load"].value
+    assert own.primitives["native_store"] == profile.primitives["native_store"]
+
+
+def test_every_base_is_used_and_assumes_or_names_a_processor() -> None:
+    used = {base for name in PROFILES for base in costs.load(name).bases}
+    assert used == set(inheritance.available())
+    for name in PROFILES:
+        for figure in costs.load(name).primitives.values():
+            assert figure.base != "common" or figure.certainty is costs.Certainty.ASSUMED
+
+
+def test_the_digest_covers_what_a_base_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = costs.load("sel4-skylake").digest
+    monkeypatch.setattr(inheritance, "figures", lambda data: dearer(figures(data)))
+    assert costs.load("sel4-skylake").digest != before
+
+
+def dearer(kinds: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    if "debit" in kinds["primitives"]:
+        kinds["primitives"]["debit"] = kinds["primitives"]["debit"] | {"value": 11}
+    return kinds
+
+
+def test_a_figure_may_be_a_multiple_of_one_of_another_profile_of_the_same_processor() -> None:
+    head = TEXT.replace('base = "skylake"', 'base = "skylake"\nrelative_to = "sel4-skylake"')
+    slow = costs.parse(head.replace("call = { value = 718,", 'call = { value = 9, low = 8, high = 10, unit = "times",'))
+    call = costs.load("sel4-skylake").composites["call"].value
+    figure = slow.composites["call"]
+    assert (figure.low, figure.value, figure.high) == (8 * call, 9 * call, 10 * call)
+    assert code_of(head.replace('"sel4-skylake"\nregister', '"linux-host"\nregister')) == "G0836"
+
+
+def test_the_users_own_profile_is_found_by_name_before_the_packages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    packaged = costs.load("linux-host")
+    assert costs.own() == ()
+    costs.own_directory().mkdir(parents=True)
+    for name in ("linux-host", "mine"):
+        (costs.own_directory() / f"{name}.toml").write_text(TEXT.replace('"sel4-skylake"', f'"{name}"'))
+    assert costs.own() == ("linux-host", "mine")
+    assert costs.load("mine").name == "mine"
+    assert costs.load("linux-host").digest != packaged.digest

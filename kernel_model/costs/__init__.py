@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from kernel_model.costs.profile import (
-    DEFAULT_PROFILES,
-    Certainty,
-    Ends,
-    Equation,
-    Figure,
-    Profile,
-    available,
-    load,
-    parse,
-)
+from kernel_model.costs.library import DEFAULT_PROFILES, available, load, own, own_directory, parse
+from kernel_model.costs.profile import Certainty, Conditions, Ends, Equation, Figure, Profile
 
-__all__ = ["DEFAULT_PROFILES", "Certainty", "Ends", "Equation", "Figure", "Profile", "available", "load", "parse"]
+__all__ = [
+    "DEFAULT_PROFILES", "Certainty", "Conditions", "Ends", "Equation", "Figure", "Profile",
+    "available", "load", "own", "own_directory", "parse",
+]  # fmt: skip
