@@ -114,7 +114,7 @@ hook_option = click.option(
 )
 
 
-def _note_file(ctx: click.Context, _param: click.Parameter, value: Path) -> Path:
+def _note_file(ctx: click.Context, _param: click.Parameter, value: Path | None) -> Path | None:
     ctx.meta["file"] = str(value)  # what a log says was judged
     return value
 
@@ -599,76 +599,62 @@ def bench(
         click.echo(text, nl=False)
 
 
-class Depths(click.ParamType[tuple[int, ...]]):
-    """Depths: a number, a range `1..8`, or several of them separated by commas."""
+class Numbers(click.ParamType[tuple[int, ...]]):
+    """Numbers from 1 on: one, a range `1..8`, or several of them separated by commas."""
 
-    name = "depths"
+    name = "numbers"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
-        """Return the depths in ascending order."""
+        """Return the numbers in ascending order."""
         if isinstance(value, tuple):
             return value
         found: set[int] = set()
         for part in str(value).split(","):
             low, dots, high = part.strip().partition("..")
             if not low.isdecimal() or (dots and not high.isdecimal()):
-                self.fail(f"{value!r} is not a depth, a range like 1..8, or a list of those", param, ctx)
+                self.fail(f"{value!r} is not a number, a range like 1..8, or a list of those", param, ctx)
             found.update(range(int(low), int(high if dots else low) + 1))
         if not found or min(found) < 1:
-            self.fail(f"{value!r} names no depth from 1 on", param, ctx)
+            self.fail(f"{value!r} names no number from 1 on", param, ctx)
         return tuple(sorted(found))
 
 
 @main.command()
-@file_argument
-@click.option("--workload", type=click.Choice(["btree"]), default="btree", help="What the servers serve.")
-@click.option("--depth", "depths", type=Depths(), default="1..8", help="Levels of the tree: 4, or 1..8, or 1,3,5.")
+@click.argument("file", required=False, type=click.Path(path_type=Path), callback=_note_file)
+@click.option("--workload", default="btree", help="What is asked of the servers.")
+@click.option("--hops", "--depth", "hops", type=Numbers(), default="1..8", help="Requests in a chain: 4, 1..8, 1,3,5.")
 @click.option("--profile", "profiles", multiple=True, help="Cost profile: a name or a TOML file; default: all.")
-@click.option(
-    "--topology", "topologies", multiple=True, help="one, each, one/other, each/other; default: one and each."
-)
-@click.option("--lookups", type=click.IntRange(1, 1_000_000), default=1000, help="Operations in each run.")
-@click.option(
-    "--service", "service_ns", type=click.IntRange(0), default=200, help="A server's work for a block, in ns."
-)
+@click.option("--servers", multiple=True, type=click.Choice(["one", "each"]), default=("one", "each"),
+              help="One server for all requests of a chain, or one for each; default: both.")  # fmt: skip
+@click.option("--place", type=click.Choice(["same", "other"]), default="same", help="The servers' core.")
+@click.option("--operations", type=click.IntRange(1, 1_000_000), default=1000, help="Operations in each run.")
+@click.option("--work", "work_ns", type=click.IntRange(0), default=200, help="A server's work for a request, in ns.")
 @click.option("--seed", type=int, default=1)
-@click.option("--images", type=click.Path(path_type=Path), help="Where to write the trees; default: a temporary place.")
 @click.option("--plot", type=click.Path(path_type=Path), help="Draw latency and speed-up into this .svg, .png or .pdf.")
 @format_option("full", "json", "csv")
 def compare(
-    file: Path,
-    workload: str,
-    depths: tuple[int, ...],
+    file: Path | None,
+    hops: tuple[int, ...],
     profiles: tuple[str, ...],
-    topologies: tuple[str, ...],
-    images: Path | None,
+    servers: tuple[str, ...],
     plot: Path | None,
     output_format: str,
     **settings: Any,
 ) -> None:
     """Run a workload with FILE as a graft, by round trips and by every rival mechanism, in the simulated kernel."""
-    import tempfile
-
-    import verifier
     from kernel_model import costs
     from kernel_model.experiments import compare as comparing
-    from kernel_model.workloads import btree
-    from kernel_model.workloads import workload as workloads
+    from kernel_model.experiments.point import point_of
 
     if plot:
         from kernel_model.results import plot as plotting
 
         plotting.require(plot)
-    verified = verifier.verify(load(file))
-    with tempfile.TemporaryDirectory() as scratch:
-        plan = comparing.Plan(
-            images=[btree.write_image(images or Path(scratch), depth) for depth in depths],
-            profiles=[costs.load(name) for name in profiles or costs.DEFAULT_PROFILES],
-            topologies=[workloads.topology(name) for name in topologies] or workloads.DEFAULT_TOPOLOGIES,
-            **settings,
-        )
-        with progress(plan.runs) as advance:
-            comparison = comparing.compare(verified, plan, advance)
+    axes = {"hops": hops, "profile": profiles or costs.DEFAULT_PROFILES, "servers": servers}
+    base = point_of({"graft": str(file) if file else None, **settings})
+    points = comparing.mechanisms_of(comparing.grid(axes, base))
+    with progress(len(points)) as advance:
+        comparison = comparing.compare(points, progress=advance)
     if plot:
         plotting.draw(comparison, plot)
         click.echo(f"{plot}: written", err=True)

@@ -14,14 +14,22 @@ from btree_runs import LOOKUPS, sample, small_tree
 import verifier
 from grafting import GraftError, compile_graft
 from kernel_model import costs
-from kernel_model.experiments.compare import Plan, compare
-from kernel_model.mechanisms import ALL
-from kernel_model.mechanisms.scenario import CannotExpress
-from kernel_model.results.comparison import Comparison, Measured
-from kernel_model.workloads import btree
+from kernel_model.experiments.compare import compare, grid, mechanisms_of
+from kernel_model.experiments.point import Point
+from kernel_model.experiments.run import measure, run
+from kernel_model.mechanisms import ALL, mechanism_of
+from kernel_model.mechanisms.scenario import CannotExpress, Mechanism, Scenario
+from kernel_model.results.comparison import Comparison
+from kernel_model.results.outcome import Outcome
+from kernel_model.workloads import btree, catalogue
+from kernel_model.workloads.workload import Servers, Topology, bind
 
-DEPTHS = (1, 2)
-CALL, SERVER, GRAFT = (next(m for m in ALL if m.name == name) for name in ("call", "server", "graft"))
+HOPS = (1, 2)
+CALL, SERVER, GRAFT = (mechanism_of(name) for name in ("call", "server", "graft"))
+ONE_POINT = Point(hops=2, servers="one", operations=LOOKUPS)
+POINTS = mechanisms_of(
+    grid({"profile": costs.DEFAULT_PROFILES, "servers": ("one", "each"), "hops": HOPS}, Point(operations=LOOKUPS))
+)
 
 
 @pytest.fixture(scope="module")
@@ -32,24 +40,39 @@ def verified() -> verifier.Verified:
 @pytest.fixture(scope="module")
 def trees(tmp_path_factory: pytest.TempPathFactory) -> Mapping[int, btree.Image]:
     directory = tmp_path_factory.mktemp("trees")
-    return {depth: small_tree(directory, depth) for depth in DEPTHS}
+    return {hops: small_tree(directory, hops) for hops in HOPS}
+
+
+class Runner:
+    """Runs points on the given trees, with these mechanisms in place of those of the same names."""
+
+    def __init__(self, verified: verifier.Verified, trees: Mapping[int, btree.Image], *mechanisms: Mechanism) -> None:
+        self.verified = verified
+        self.trees = trees
+        self.mechanisms = {mechanism.name: mechanism for mechanism in (*ALL, *mechanisms)}
+
+    def __call__(self, point: Point) -> Outcome | CannotExpress:
+        assert point.hops is not None
+        topology = Topology(Servers(point.servers))
+        workload = catalogue.btree_lookups(self.trees[point.hops], topology, lookups=point.operations, seed=point.seed)
+        scenario = Scenario(workload, self.verified, bind(self.verified.program, workload))
+        return measure(point, scenario, self.mechanisms[point.mechanism], tier="python")
 
 
 @pytest.fixture(scope="module")
-def plan(trees: Mapping[int, btree.Image]) -> Plan:
-    profiles = [costs.load(name) for name in costs.DEFAULT_PROFILES]
-    return Plan([trees[depth] for depth in DEPTHS], profiles, lookups=LOOKUPS, tier="python")
+def runner(verified: verifier.Verified, trees: Mapping[int, btree.Image]) -> Runner:
+    return Runner(verified, trees)
 
 
 @pytest.fixture(scope="module")
-def result(verified: verifier.Verified, plan: Plan) -> Comparison:
-    return compare(verified, plan)
+def result(runner: Runner) -> Comparison:
+    return compare(POINTS, runner=runner)
 
 
-def small(plan: Plan, **changes: object) -> Plan:
-    """One point of the grid: the deepest tree, the first profile and topology."""
-    one = {"images": plan.images[-1:], "profiles": plan.profiles[:1], "topologies": plan.topologies[:1]}
-    return replace(plan, **(one | changes))  # type: ignore[arg-type]
+def small(runner: Runner, *mechanisms: Mechanism, point: Point = ONE_POINT) -> Comparison:
+    """One point of the grid, the deepest tree with one server, by these mechanisms."""
+    points = mechanisms_of([point], [mechanism.name for mechanism in mechanisms])
+    return compare(points, runner=Runner(runner.verified, runner.trees, *mechanisms), mechanisms=mechanisms)
 
 
 def damaged(image: btree.Image, directory: Path, change: str) -> btree.Image:
@@ -66,96 +89,119 @@ def damaged(image: btree.Image, directory: Path, change: str) -> btree.Image:
     return replace(image, path=path)
 
 
-def test_every_point_of_the_grid_has_a_row(result: Comparison, plan: Plan) -> None:
-    points = {(row.profile, row.topology, row.depth, row.mechanism) for row in result.rows}
-    assert len(points) == len(result.rows) == 2 * len(DEPTHS) * len(plan.topologies) * len(ALL)
+def test_every_point_of_the_grid_has_a_row(result: Comparison) -> None:
+    assert [replace(row.point, mechanism="call") for row in result.rows] == [row.same for row in result.rows]
+    assert len({row.point for row in result.rows}) == len(result.rows) == 2 * 2 * len(HOPS) * len(ALL)
 
 
 def test_nothing_is_missed(result: Comparison) -> None:
     assert result.misses == ()
-    measured = [row.measured for row in result.rows]
-    assert all(m is not None and m.as_predicted for m in measured)
+    assert all(row.outcome is None or row.outcome.as_predicted for row in result.rows)
 
 
 def test_no_time_of_a_lookup_is_left_uncharged(result: Comparison) -> None:
     """On one core in a closed loop without think time, the accounts hold at least the time of the lookups."""
     for row in result.rows:
-        assert isinstance(row.result, Measured)
-        charged = sum(sum(by.values()) for by in row.result.ns.values())
-        assert charged >= row.result.latency.mean / 1000 * (1 - 1e-9)
+        if row.outcome:
+            assert row.outcome.ns() >= row.outcome.latency.mean / 1000 * (1 - 1e-9)
 
 
-def test_each_run_is_announced_once(verified: verifier.Verified, plan: Plan) -> None:
+def test_each_run_is_announced_once(runner: Runner) -> None:
     said: list[str] = []
-    compare(verified, small(plan, mechanisms=(CALL,)), said.append)
-    assert len(said) == small(plan, mechanisms=(CALL,)).runs == 1
+    compare(mechanisms_of([ONE_POINT], ["call"]), runner=runner, progress=said.append)
+    assert len(said) == 1
 
 
-def test_the_same_seed_gives_the_same_comparison(verified: verifier.Verified, plan: Plan) -> None:
-    one, two, other = (compare(verified, small(plan, seed=seed)).to_json() for seed in (5, 5, 6))
-    assert one == two
-    assert one != other
+def test_the_same_seed_gives_the_same_comparison(runner: Runner) -> None:
+    one, two, other = (small(runner, *ALL, point=replace(ONE_POINT, seed=seed)) for seed in (5, 5, 6))
+    assert one.to_json() == two.to_json()
+    assert [r.outcome.latency for r in one.rows if r.outcome] != [r.outcome.latency for r in other.rows if r.outcome]
 
 
-@pytest.mark.parametrize("mechanism", ALL, ids=lambda mechanism: mechanism.name)
+@pytest.mark.parametrize("name", ["call", "async", "server", "graft"])
 @pytest.mark.parametrize("change", ["values", "keys"])
 def test_a_wrong_answer_fails_the_run(
-    verified: verifier.Verified, plan: Plan, tmp_path: Path, mechanism: object, change: str
+    verified: verifier.Verified, trees: Mapping[int, btree.Image], tmp_path: Path, name: str, change: str
 ) -> None:
-    image = damaged(plan.images[-1], tmp_path, change)
+    wrong = Runner(verified, {2: damaged(trees[2], tmp_path, change)})
     with pytest.raises(GraftError) as caught:
-        compare(verified, small(plan, images=[image], mechanisms=(mechanism,)))
+        wrong(replace(ONE_POINT, mechanism=name))
     assert [d.code for d in caught.value.diagnostics] == ["G0844"]
 
 
-def test_an_image_that_was_cut_off_is_refused(verified: verifier.Verified, plan: Plan, tmp_path: Path) -> None:
+def test_an_image_that_was_cut_off_is_refused(
+    verified: verifier.Verified, trees: Mapping[int, btree.Image], tmp_path: Path
+) -> None:
     path = tmp_path / "short.btree"
-    path.write_bytes(plan.images[-1].path.read_bytes()[:-1])
+    path.write_bytes(trees[2].path.read_bytes()[:-1])
     with pytest.raises(GraftError) as caught:
-        compare(verified, small(plan, images=[replace(plan.images[-1], path=path)]))
+        Runner(verified, {2: replace(trees[2], path=path)})(ONE_POINT)
     assert [d.code for d in caught.value.diagnostics] == ["G0843"]
 
 
-def test_a_graft_that_reads_no_blocks_is_refused(plan: Plan) -> None:
+def test_a_graft_that_reads_no_blocks_is_refused(trees: Mapping[int, btree.Image]) -> None:
     text = "graft idle\n\non timer(id) {\n    return done\n}\n"
     with pytest.raises(GraftError) as caught:
-        compare(verifier.verify(compile_graft(text, filename="idle.graft")), small(plan))
+        Runner(verifier.verify(compile_graft(text, filename="idle.graft")), trees)(ONE_POINT)
     assert [d.code for d in caught.value.diagnostics] == ["G0841"]
 
 
-def test_a_false_prediction_is_reported_and_the_figures_kept(verified: verifier.Verified, plan: Plan) -> None:
+def test_a_false_prediction_is_reported_and_the_figures_kept(runner: Runner) -> None:
     boastful = replace(GRAFT, predict=lambda workload: replace(GRAFT.predict(workload), crossings=1))
-    subject = compare(verified, small(plan, mechanisms=(CALL, boastful)))
+    subject = small(runner, CALL, boastful)
     assert len(subject.misses) == 1
     assert f"crossings: predicted {LOOKUPS}, observed {3 * LOOKUPS}" in subject.misses[0]
-    assert subject.rows[1].measured is not None
-    assert not subject.rows[1].measured.as_predicted
+    assert subject.rows[1].outcome is not None
+    assert not subject.rows[1].outcome.as_predicted
 
 
 def test_work_on_another_account_than_in_the_round_trip_is_reported_unless_the_mechanism_says_so(
-    verified: verifier.Verified, plan: Plan
+    runner: Runner,
 ) -> None:
-    assert compare(verified, small(plan, mechanisms=(CALL, SERVER))).misses == ()
+    assert small(runner, CALL, SERVER).misses == ()
     silent = replace(SERVER, moves_handler=False)
-    misses = compare(verified, small(plan, mechanisms=(CALL, silent))).misses
-    assert any("server against call: client: helper_send" in miss for miss in misses)
+    assert any("server against call: client: helper_send" in miss for miss in small(runner, CALL, silent).misses)
 
 
-def test_a_mechanism_that_cannot_express_the_workload_has_a_reason_and_does_not_run(
-    verified: verifier.Verified, plan: Plan
-) -> None:
+def test_a_mechanism_that_cannot_express_the_workload_has_a_reason_and_does_not_run(runner: Runner) -> None:
     def build(*_: object) -> None:
         raise AssertionError
 
     reason = CannotExpress("the next index must be computed")
-    unable = replace(GRAFT, name="linked", express=lambda _workload: reason, build=build)
-    subject = compare(verified, small(plan, mechanisms=(CALL, unable)))
+    unable = replace(GRAFT, name="telepathy", express=lambda _workload: reason, build=build)
+    subject = small(runner, CALL, unable)
     assert [row.result for row in subject.rows[1:]] == [reason]
     assert json.loads(subject.to_json())["rows"][1]["cannot_express"] == reason.reason
 
 
-def test_json_has_what_is_needed_to_repeat_the_run(result: Comparison, plan: Plan) -> None:
+def test_json_has_what_is_needed_to_repeat_the_run(result: Comparison) -> None:
     data = json.loads(result.to_json())
-    assert (data["seed"], data["lookups"], data["engine"]) == (plan.seed, LOOKUPS, "interpreted")
     assert all("sha256" in text for text in data["profiles"].values())
-    assert all(row["per_operation"] == row["predicted_per_operation"] for row in data["rows"])
+    for point, row in zip(POINTS, data["rows"], strict=True):
+        asked = {name: value for name, value in point.as_dict().items() if value is not None}
+        assert asked.items() <= row.items()
+        assert row.get("per_operation") == row.get("predicted_per_operation")
+
+
+def test_a_point_is_run_with_its_workloads_own_defaults_where_it_says_nothing() -> None:
+    (row,) = compare(
+        mechanisms_of([Point(operations=1)], ["call"]), runner=lambda point: CannotExpress(str(point.hops))
+    ).rows
+    assert row.point.hops is not None
+    assert row.result == CannotExpress(str(row.point.hops))
+
+
+@pytest.mark.parametrize(
+    "values", [{"hops": 0}, {"servers": "two"}, {"place": "far"}, {"load": 0.0}, {"warm_up": 1.0}, {"charge": None}]
+)
+def test_a_point_out_of_range_is_refused(values: dict[str, object]) -> None:
+    with pytest.raises(GraftError) as caught:
+        Point(**values)  # type: ignore[arg-type]
+    assert [d.code for d in caught.value.diagnostics] == ["G0858"]
+
+
+def test_a_point_runs_alike_in_both_tiers() -> None:
+    point = replace(ONE_POINT, servers="each")
+    one, two = run(point, tier="python"), run(point, tier="numba")
+    assert isinstance(one, Outcome)
+    assert one == two

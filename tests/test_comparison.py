@@ -13,36 +13,45 @@ from rich.console import Console
 
 from grafting import GraftError
 from kernel_model.costs.bands import Move, Sensitivity
+from kernel_model.experiments.point import Point
 from kernel_model.mechanisms.counts import Counts
 from kernel_model.mechanisms.scenario import CannotExpress
 from kernel_model.results import plot, report
-from kernel_model.results.comparison import Comparison, Group, Measured, Row
+from kernel_model.results.comparison import Comparison, Group, Row
+from kernel_model.results.outcome import Outcome
 from kernel_model.results.statistics import histogram_of
-from kernel_model.workloads.workload import Core, Servers, Topology
 
-ONE, EACH = Topology(Servers.ONE), Topology(Servers.EACH)
+ONE, EACH = (
+    Point(servers=servers, place="same", clients=1, profile="p", operations=100) for servers in ("one", "each")
+)
 
 
-def measured(us: float, uncertainty: float = 0.0) -> Measured:
+def measured(point: Point, us: float, uncertainty: float = 0.0) -> Outcome:
     ps = int(us * 1e6)
-    return Measured(
-        latency=histogram_of([ps] * 100).summary(),
-        interval=None,
-        sensitivity=Sensitivity(ps, {"switch": Move(0.0, ps * uncertainty)}),
+    return Outcome(
+        point=point,
+        profile="p (cpu)",
+        data="names",
+        arrivals="closed loop",
+        latency=histogram_of([ps] * 100),
+        window_ps=100 * ps,
         counts=Counts(200, 200, 100, 0, 100),
         predicted=Counts(200, 200, 100, 0, 100),
-        ns={"client": {"user": 300.0, "graft": 50.0}, "server0": {"user": us * 500}},
-        longest_section_ns=400.0,
+        accounts={},
+        spent={"client": {"user": 30_000_000, "graft": 5_000_000}, "server0": {"user": int(us * 5e7)}},
+        sensitivity=Sensitivity(ps, {"switch": Move(0.0, ps * uncertainty)}),
+        longest_section_ps=400_000,
+        worst_release_ps=500_000,
     )
 
 
-def comparison(*latencies: tuple[Topology, int, dict[str, float | str]]) -> Comparison:
-    rows = tuple(
-        Row("p", topology, depth, name, 5, 1000, CannotExpress(us) if isinstance(us, str) else measured(us))
-        for topology, depth, by in latencies
-        for name, us in by.items()
-    )
-    return Comparison("g", "btree", "names", 100, 1, "interpreted", "closed loop", 200, {"p": "p (cpu)"}, rows, ())
+def row(point: Point, hops: int, mechanism: str, us: float | str, uncertainty: float = 0.0) -> Row:
+    point = replace(point, hops=hops, mechanism=mechanism)
+    return Row(point, CannotExpress(us) if isinstance(us, str) else measured(point, us, uncertainty))
+
+
+def comparison(*latencies: tuple[Point, int, dict[str, float | str]]) -> Comparison:
+    return Comparison(tuple(row(p, hops, name, us) for p, hops, by in latencies for name, us in by.items()), ())
 
 
 def group(**us: float) -> Group:
@@ -89,13 +98,13 @@ def test_numbers_in_a_row_become_a_span(numbers: tuple[int, ...], words: str) ->
     assert report.spans(numbers) == words
 
 
-def test_the_verdict_names_the_depths_where_the_graft_loses() -> None:
+def test_the_verdict_names_the_lengths_where_the_graft_loses() -> None:
     subject = comparison(
         (EACH, 1, {"call": 2.0, "server": 1.0, "graft": 3.0}), (EACH, 2, {"call": 9.0, "server": 5.0, "graft": 4.0})
     )
     text = text_of(subject)
-    assert "beats call at depth 2; LOSES to call at depth 1" in text
-    assert "beats the best rival at depth 2; LOSES to the best rival at depth 1" in text
+    assert "beats call at 2 hops; LOSES to call at 1 hops" in text
+    assert "beats the best rival at 2 hops; LOSES to the best rival at 1 hops" in text
     assert "0.33x SLOWER (server)" in text
 
 
@@ -105,7 +114,7 @@ def test_the_table_gives_the_reason_of_what_cannot_be_expressed() -> None:
 
 def test_a_miss_is_printed() -> None:
     subject = comparison((ONE, 1, {"call": 8.0}))
-    missed = Comparison(**{f: getattr(subject, f) for f in subject.__slots__} | {"misses": ("wake-ups: 2",)})
+    missed = replace(subject, misses=("wake-ups: 2",))
     assert "not as predicted: wake-ups: 2" in text_of(missed)
     assert "not as predicted" not in text_of(subject)
 
@@ -114,7 +123,7 @@ def test_json_and_csv_have_a_record_for_each_row() -> None:
     subject = comparison((ONE, 1, {"call": 8.0, "graft": 2.0}), (ONE, 2, {"call": 9.0, "linked": "no"}))
     data = json.loads(subject.to_json())
     lines = list(csv.DictReader(io.StringIO(subject.to_csv())))
-    assert data["schema"] == 1
+    assert data["schema"] == 2
     assert [row["mechanism"] for row in data["rows"]] == [line["mechanism"] for line in lines] == [
         "call", "graft", "call", "linked"
     ]  # fmt: skip
@@ -153,19 +162,14 @@ def test_a_lead_within_the_uncertainty_is_none(speed_up: float, band: tuple[floa
 
 
 def test_the_verdict_claims_nothing_that_uncertain_figures_could_undo() -> None:
-    rows = (
-        Row("p", ONE, 1, "call", 5, 1000, measured(8.0)),
-        Row("p", ONE, 1, "graft", 5, 1000, measured(6.0, uncertainty=0.5)),
-    )
-    subject = comparison((ONE, 1, {"call": 8.0}))
-    unclear = Comparison(**{f: getattr(subject, f) for f in subject.__slots__} | {"rows": rows})
-    assert "cannot be told from call at depth 1" in text_of(unclear)
+    unclear = Comparison((row(ONE, 1, "call", 8.0), row(ONE, 1, "graft", 6.0, uncertainty=0.5)), ())
+    assert "cannot be told from call at 1 hops" in text_of(unclear)
 
 
 def test_on_several_cores_there_is_neither_band_nor_prediction() -> None:
-    alone = replace(measured(8.0), sensitivity=None, predicted=None)
-    subject = comparison((ONE, 1, {"call": 8.0}))
-    other = replace(subject, rows=(Row("p", Topology(Servers.ONE, Core.OTHER), 1, "call", 5, 1000, alone),))
+    point = replace(ONE, place="other", hops=1, mechanism="call")
+    alone = replace(measured(point, 8.0), sensitivity=None, predicted=None)
+    other = Comparison((Row(point, alone),), ())
     assert "No counts are predicted" in text_of(other)
     assert "as predicted" not in text_of(other).replace("No counts are predicted", "")
     assert json.loads(other.to_json())["rows"][0]["p50_band_ns"] is None

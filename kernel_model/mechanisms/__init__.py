@@ -5,9 +5,19 @@
 
 from __future__ import annotations
 
+from grafting.diagnostics import fail
 from kernel_model.mechanisms.async_ import MECHANISM as ASYNC
 from kernel_model.mechanisms.call import MECHANISM as CALL
 from kernel_model.mechanisms.graft import MECHANISM as GRAFT
+from kernel_model.mechanisms.scenario import Mechanism
 from kernel_model.mechanisms.server import MECHANISM as SERVER
 
 ALL = (CALL, ASYNC, SERVER, GRAFT)
+BY_NAME = {mechanism.name: mechanism for mechanism in ALL}
+
+
+def mechanism_of(name: str) -> Mechanism:
+    """Return the mechanism of that name. Raises GraftError G0860 for an unknown one."""
+    if name not in BY_NAME:
+        raise fail("G0860", f"no mechanism is called `{name}`", helps=(f"there are {', '.join(BY_NAME)}",))
+    return BY_NAME[name]

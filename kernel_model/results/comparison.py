@@ -1,8 +1,9 @@
 """The result of a comparison, as values: what `compare` computes and what tables, plots and exports show.
 
-A `Row` is one point of the grid (profile, topology, depth, mechanism). Rows of equal profile, topology and depth did
-the same operations and stand in one *group*; a graft is always judged inside its group: against the **baseline**
-`call`, the round trip, and against the **best rival**, the fastest other mechanism that can express the workload.
+A `Row` is one point and what came of it. Rows whose points differ in the mechanism alone did the same operations and
+stand in one *group*; a graft is always judged inside its group: against the **baseline** `call`, the round trip, and
+against the **best rival**, the fastest other mechanism that can express the workload. Groups that differ in the length
+of the chain alone (`hops`) make one *table*.
 """
 
 from __future__ import annotations
@@ -11,95 +12,66 @@ import csv
 import io
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from kernel_model.costs.bands import Sensitivity
-from kernel_model.mechanisms.counts import Counts
+from kernel_model.experiments.point import Point
 from kernel_model.mechanisms.scenario import CannotExpress
-from kernel_model.results.statistics import Interval, Summary
-from kernel_model.workloads.workload import Topology
+from kernel_model.results.outcome import PS_PER_NS, Outcome
 
-SCHEMA = 1
+SCHEMA = 2
 BASELINE = "call"
 SUBJECT = "graft"
-PS_PER_US = 1e6
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """What one run showed.
-
-    `latency` in picoseconds; `interval` is the 95 % confidence interval of its median (None: too few operations);
-    `sensitivity` says how the profile's uncertain figures move the median (None: on several cores time is not a sum of
-    charges, and no band is given). `counts` and `predicted` are totals over the run (None: nothing is predicted for
-    several cores); `ns` is the time charged per operation, by account and category. `longest_section_ns` is the longest
-    time that the kernel was not preemptible.
-    """
-
-    latency: Summary
-    interval: Interval | None
-    sensitivity: Sensitivity | None
-    counts: Counts
-    predicted: Counts | None
-    ns: Mapping[str, Mapping[str, float]]
-    longest_section_ns: float
-
-    @property
-    def as_predicted(self) -> bool | None:
-        """Whether every count is what was predicted before the run; None if nothing was."""
-        return None if self.predicted is None else self.counts == self.predicted
-
-    @property
-    def band(self) -> tuple[float, float] | None:
-        """The least and the greatest median (ps) that the profile's uncertain figures allow."""
-        return self.sensitivity.band() if self.sensitivity else None
-
-    def total_ns(self, category: str) -> float:
-        """Time per operation in one category, over all accounts."""
-        return sum(categories.get(category, 0.0) for categories in self.ns.values())
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One point of the grid. `keys` and `fan_out` describe the data at this depth."""
+    """One point and its result."""
 
-    profile: str
-    topology: Topology
-    depth: int
-    mechanism: str
-    fan_out: int
-    keys: int
-    result: Measured | CannotExpress
+    point: Point
+    result: Outcome | CannotExpress
 
     @property
-    def measured(self) -> Measured | None:
-        """The measurement, None where the mechanism cannot express the workload."""
-        return self.result if isinstance(self.result, Measured) else None
+    def outcome(self) -> Outcome | None:
+        """What the run showed, None where the mechanism cannot express the workload."""
+        return self.result if isinstance(self.result, Outcome) else None
+
+    @property
+    def mechanism(self) -> str:
+        """The point's mechanism."""
+        return self.point.mechanism
+
+    @property
+    def same(self) -> Point:
+        """The point by the baseline: equal for rows that did the same operations."""
+        return replace(self.point, mechanism=BASELINE)
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The rows that did the same operations, in the order of the mechanisms."""
+    """The rows that did the same operations, in the order of the mechanisms; `point` is that of the baseline."""
 
-    profile: str
-    topology: Topology
-    depth: int
+    point: Point
     rows: tuple[Row, ...]
 
-    def of(self, mechanism: str) -> Measured | None:
-        """Return the measurement of a mechanism, None if there is none."""
-        return next((row.measured for row in self.rows if row.mechanism == mechanism), None)
+    @property
+    def hops(self) -> int:
+        """The length of the chain; 0 where the workload has none."""
+        return self.point.hops or 0
+
+    def of(self, mechanism: str) -> Outcome | None:
+        """Return the outcome of a mechanism, None if there is none."""
+        return next((row.outcome for row in self.rows if row.mechanism == mechanism), None)
 
     def best_rival(self) -> Row | None:
         """Return the row of the least median latency among the subject's rivals that can express the workload."""
-        rivals = [(row.measured.latency.p50, row) for row in self.rows if row.measured and row.mechanism != SUBJECT]
+        rivals = [(row.outcome.summary.p50, row) for row in self.rows if row.outcome and row.mechanism != SUBJECT]
         return min(rivals, key=lambda pair: pair[0])[1] if rivals else None
 
     def speed_up(self, mechanism: str, over: str = BASELINE) -> float | None:
         """Return how many times shorter the median latency of `mechanism` is than that of `over`; below 1: longer."""
         mine, other = self.of(mechanism), self.of(over)
-        return other.latency.p50 / mine.latency.p50 if mine and other and mine.latency.p50 else None
+        return other.summary.p50 / mine.summary.p50 if mine and other and mine.summary.p50 else None
 
     def speed_up_band(self, mechanism: str, over: str = BASELINE) -> tuple[float, float] | None:
         """Return the least and the greatest speed-up that the profile's uncertain figures allow."""
@@ -110,56 +82,59 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
+class Table:
+    """The groups that differ in the length of the chain alone, by ascending length; `point` is that of the first."""
+
+    point: Point
+    profile: str
+    groups: tuple[Group, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Comparison:
-    """All rows, and everything needed to repeat them.
+    """All rows. `misses` are the counts that were not as predicted, or not equal where they must be, as sentences."""
 
-    `profiles` maps each name to its description, which ends in the digest of its figures. `misses` are the counts that
-    were not as predicted or not equal where they must be, as sentences; empty if the predictions held.
-    """
-
-    program: str
-    workload: str
-    data: str
-    lookups: int
-    seed: int
-    engine: str
-    arrivals: str
-    service_ns: int
-    profiles: Mapping[str, str]
     rows: tuple[Row, ...]
     misses: tuple[str, ...]
 
     def groups(self) -> Iterator[Group]:
-        """Yield the groups in the order of profile, topology and depth in which they were run."""
-        grouped: dict[tuple[str, Topology, int], list[Row]] = {}
+        """Yield the groups in the order in which they were run."""
+        grouped: dict[Point, list[Row]] = {}
         for row in self.rows:
-            grouped.setdefault((row.profile, row.topology, row.depth), []).append(row)
-        for (profile, topology, depth), rows in grouped.items():
-            yield Group(profile, topology, depth, tuple(rows))
+            grouped.setdefault(row.same, []).append(row)
+        for point, rows in grouped.items():
+            yield Group(point, tuple(rows))
 
-    def tables(self) -> Iterator[tuple[str, Topology, tuple[Group, ...]]]:
-        """Yield (profile, topology, its groups by ascending depth): one table each."""
-        tables: dict[tuple[str, Topology], list[Group]] = {}
+    def tables(self) -> Iterator[Table]:
+        """Yield the tables in the order in which they were run."""
+        tables: dict[Point, list[Group]] = {}
         for group in self.groups():
-            tables.setdefault((group.profile, group.topology), []).append(group)
-        for (profile, topology), groups in tables.items():
-            yield profile, topology, tuple(sorted(groups, key=lambda group: group.depth))
+            tables.setdefault(replace(group.point, hops=None), []).append(group)
+        for groups in tables.values():
+            point = groups[0].point
+            yield Table(point, self.profiles[point.profile], tuple(sorted(groups, key=lambda group: group.hops)))
 
     @property
     def mechanisms(self) -> tuple[str, ...]:
         """The mechanisms, in the order of the rows."""
         return tuple(dict.fromkeys(row.mechanism for row in self.rows))
 
+    @property
+    def profiles(self) -> Mapping[str, str]:
+        """Each profile's description, which ends in the digest of its figures, by the name that points have for it."""
+        names = {row.point.profile: row.point.profile for row in self.rows}
+        return names | {row.point.profile: row.outcome.profile for row in self.rows if row.outcome}
+
     def to_json(self) -> str:
-        """Return everything as JSON (`schema` 1). Times are in nanoseconds."""
-        head = {key: value for key, value in asdict(self).items() if key not in ("rows", "profiles")}
-        rows = [_record(group, row) for group in self.groups() for row in group.rows]
-        return json.dumps({"schema": SCHEMA, **head, "profiles": dict(self.profiles), "rows": rows}, indent=2)
+        """Return everything as JSON. Times are in nanoseconds."""
+        rows = [record(group, row) for group in self.groups() for row in group.rows]
+        data = {"schema": SCHEMA, "profiles": dict(self.profiles), "misses": list(self.misses), "rows": rows}
+        return json.dumps(data, indent=2)
 
     def to_csv(self) -> str:
         """Return one line a row. Times are in nanoseconds; a mechanism that cannot do it has only its reason."""
-        records = [_flat(_record(group, row)) for group in self.groups() for row in group.rows]
-        columns = list(dict.fromkeys(key for record in records for key in record))
+        records = [flat(record(group, row)) for group in self.groups() for row in group.rows]
+        columns = list(dict.fromkeys(key for each in records for key in each))
         out = io.StringIO()
         writer = csv.DictWriter(out, columns, lineterminator="\n")
         writer.writeheader()
@@ -167,55 +142,62 @@ class Comparison:
         return out.getvalue()
 
 
-def _record(group: Group, row: Row) -> dict[str, Any]:
-    record: dict[str, Any] = {
-        "profile": row.profile,
-        "topology": row.topology.name,
-        "depth": row.depth,
-        "fan_out": row.fan_out,
-        "keys": row.keys,
-        "mechanism": row.mechanism,
-    }
+def record(group: Group, row: Row) -> dict[str, Any]:
+    """Return a row of a group as plain data: the point's fields, then what was measured or why nothing was."""
     match row.result:
         case CannotExpress(reason):
-            return record | {"cannot_express": reason}
-        case Measured() as m:
+            return row.point.as_dict() | {"cannot_express": reason}
+        case Outcome() as outcome:
             best = group.best_rival()
-            against_best = group.speed_up(row.mechanism, best.mechanism) if best else None
-            against_best_band = group.speed_up_band(row.mechanism, best.mechanism) if best else None
-            operations = m.latency.count
-            return record | {
-                "latency_ns": {key: _ns(value) for key, value in asdict(m.latency).items() if key != "count"},
-                "p50_interval_ns": [_ns(m.interval.low), _ns(m.interval.high)] if m.interval else None,
-                "p50_band_ns": [_ns(end) for end in m.band] if m.band else None,
-                "per_operation": m.counts.per_operation(operations),
-                "predicted_per_operation": m.predicted.per_operation(operations) if m.predicted else None,
-                "as_predicted": m.as_predicted,
+            rival = best.mechanism if best else BASELINE
+            return row.point.as_dict() | measured(outcome) | {
                 "speed_up_over_call": _rounded(group.speed_up(row.mechanism)),
                 "speed_up_over_call_band": _pair(group.speed_up_band(row.mechanism)),
                 "best_rival": best.mechanism if best else None,
-                "speed_up_over_best_rival": _rounded(against_best),
-                "speed_up_over_best_rival_band": _pair(against_best_band),
-                "longest_section_ns": m.longest_section_ns,
-                "ns_per_operation": {a: {c: _rounded(ns) for c, ns in by.items()} for a, by in m.ns.items()},
-            }
+                "speed_up_over_best_rival": _rounded(group.speed_up(row.mechanism, rival)),
+                "speed_up_over_best_rival_band": _pair(group.speed_up_band(row.mechanism, rival)),
+            }  # fmt: skip
 
 
-def _flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in record.items():
+def measured(outcome: Outcome) -> dict[str, Any]:
+    """Return what one run showed as plain data."""
+    operations = outcome.point.operations
+    interval, predicted = outcome.interval, outcome.predicted
+    return {
+        "data": outcome.data,
+        "arrivals": outcome.arrivals,
+        "latency_ns": {key: _ns(value) for key, value in asdict(outcome.summary).items() if key != "count"},
+        "p50_interval_ns": [_ns(interval.low), _ns(interval.high)] if interval else None,
+        "p50_band_ns": [_ns(end) for end in outcome.band] if outcome.band else None,
+        "throughput": _rounded(outcome.throughput),
+        "per_operation": outcome.counts.per_operation(operations),
+        "predicted_per_operation": predicted.per_operation(operations) if predicted else None,
+        "as_predicted": outcome.as_predicted,
+        "longest_section_ns": _ns(outcome.longest_section_ps),
+        "worst_release_ns": _ns(outcome.worst_release_ps),
+        "ns_per_operation": {
+            account: {category: _ns(ps / operations) for category, ps in by.items()}
+            for account, by in outcome.spent.items()
+        },
+    }
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested data as columns: "latency_ns.p50", "p50_band_ns.low"."""
+    columns: dict[str, Any] = {}
+    for key, value in values.items():
         match value:
             case dict():
-                flat |= _flat(value, f"{prefix}{key}.")
+                columns |= flat(value, f"{prefix}{key}.")
             case [low, high]:
-                flat |= {f"{prefix}{key}.low": low, f"{prefix}{key}.high": high}
+                columns |= {f"{prefix}{key}.low": low, f"{prefix}{key}.high": high}
             case _:
-                flat[prefix + key] = value
-    return flat
+                columns[prefix + key] = value
+    return columns
 
 
 def _ns(ps: float) -> float:
-    return round(ps / 1000, 3)
+    return round(ps / PS_PER_NS, 3)
 
 
 def _pair(ends: tuple[float, float] | None) -> list[float] | None:

@@ -1,4 +1,4 @@
-"""The picture of a comparison: latency and speed-up over depth, every mechanism, a column for each table.
+"""The picture of a comparison: latency and speed-up over the chain, every mechanism, a column for each table.
 
 matplotlib is an extra (`pip install 'grafting[plot]'`) and is imported when a picture is drawn. The format follows
 from the file's name; SVG files carry no date and no random identifiers, so the same comparison gives the same bytes.
@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from grafting.diagnostics import fail
-from kernel_model.results.comparison import BASELINE, PS_PER_US, SUBJECT, Comparison, Group
-from kernel_model.workloads.workload import Topology
+from kernel_model.results.comparison import BASELINE, SUBJECT, Comparison, Group
+from kernel_model.results.outcome import PS_PER_US
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -53,11 +53,11 @@ def draw(comparison: Comparison, path: Path) -> None:
     with mpl.rc_context({"svg.hashsalt": "grafting", "font.size": 9, "axes.titlesize": 9}):
         figure = Figure(figsize=(max(3.3 * len(tables), 5), 5.6), layout="constrained")
         axes = figure.subplots(2, len(tables), squeeze=False, sharex=True)
-        for column, (profile, topology, groups) in enumerate(tables):
-            _latency(axes[0][column], comparison.mechanisms, groups)
-            _speed_up(axes[1][column], comparison.mechanisms, groups)
-            axes[0][column].set_title(_title(profile, topology))
-            axes[1][column].set_xlabel("depth of the tree (requests in a chain)")
+        for column, table in enumerate(tables):
+            _latency(axes[0][column], comparison.mechanisms, table.groups)
+            _speed_up(axes[1][column], comparison.mechanisms, table.groups)
+            axes[0][column].set_title(f"{table.point.profile}\n{table.point.topology}")
+            axes[1][column].set_xlabel("requests in a chain")
         axes[0][0].set_ylabel("median latency, us")
         axes[1][0].set_ylabel(f"speed-up over `{BASELINE}`")
         handles, labels = axes[0][0].get_legend_handles_labels()
@@ -65,17 +65,13 @@ def draw(comparison: Comparison, path: Path) -> None:
         figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
 
 
-def _title(profile: str, topology: Topology) -> str:
-    return f"{profile}\n{topology}"
-
-
 def _latency(axes: Axes, mechanisms: tuple[str, ...], groups: tuple[Group, ...]) -> None:
     for mechanism in mechanisms:
-        points = [(g.depth, m) for g in groups if (m := g.of(mechanism))]
-        depths = [depth for depth, _ in points]
+        points = [(g.hops, m) for g in groups if (m := g.of(mechanism))]
+        hops = [length for length, _ in points]
         style = _STYLES.get(mechanism, _OTHER)
-        axes.plot(depths, [m.latency.p50 / PS_PER_US for _, m in points], label=mechanism, markersize=4, **style)
-        bands = [(depth, m.band[0] / PS_PER_US, m.band[1] / PS_PER_US) for depth, m in points if m.band]
+        axes.plot(hops, [m.summary.p50 / PS_PER_US for _, m in points], label=mechanism, markersize=4, **style)
+        bands = [(length, m.band[0] / PS_PER_US, m.band[1] / PS_PER_US) for length, m in points if m.band]
         _shade(axes, style, bands)
     axes.set_ylim(bottom=0)
     _tidy(axes)
@@ -83,22 +79,22 @@ def _latency(axes: Axes, mechanisms: tuple[str, ...], groups: tuple[Group, ...])
 
 def _speed_up(axes: Axes, mechanisms: tuple[str, ...], groups: tuple[Group, ...]) -> None:
     for mechanism in mechanisms:
-        points = [(g.depth, s) for g in groups if (s := g.speed_up(mechanism)) is not None]
+        points = [(g.hops, s) for g in groups if (s := g.speed_up(mechanism)) is not None]
         style = _STYLES.get(mechanism, _OTHER)
         axes.plot([d for d, _ in points], [s for _, s in points], markersize=4, **style)
-        _shade(axes, style, [(g.depth, *band) for g in groups if (band := g.speed_up_band(mechanism))])
-    last = [(g.depth, s) for g in groups if (s := g.speed_up(SUBJECT)) is not None][-1:]
-    for depth, speed_up in last:
-        axes.annotate(f"{speed_up:.2f} x", (depth, speed_up), textcoords="offset points", xytext=(-4, 7), ha="right")
+        _shade(axes, style, [(g.hops, *band) for g in groups if (band := g.speed_up_band(mechanism))])
+    last = [(g.hops, s) for g in groups if (s := g.speed_up(SUBJECT)) is not None][-1:]
+    for length, speed_up in last:
+        axes.annotate(f"{speed_up:.2f} x", (length, speed_up), textcoords="offset points", xytext=(-4, 7), ha="right")
     axes.set_ylim(bottom=0)
     _tidy(axes)
 
 
 def _shade(axes: Axes, style: dict[str, Any], bands: list[tuple[int, float, float]]) -> None:
-    """Shade from the least to the greatest of each (depth, least, greatest)."""
+    """Shade from the least to the greatest of each (length, least, greatest)."""
     if bands:
-        depths, low, high = zip(*bands, strict=True)
-        axes.fill_between(depths, low, high, color=style["color"], alpha=0.14, linewidth=0)
+        hops, low, high = zip(*bands, strict=True)
+        axes.fill_between(hops, low, high, color=style["color"], alpha=0.14, linewidth=0)
 
 
 def _tidy(axes: Axes) -> None:

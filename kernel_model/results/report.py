@@ -1,7 +1,7 @@
 """A comparison as tables for a terminal (rich renderables).
 
-One table for each profile and topology, one line for each depth and mechanism; then the verdict, which names the depths
-at which the graft loses. Times are microseconds per operation.
+One table for each profile and topology, one line for each length of the chain and mechanism; then the verdict, which
+names the lengths at which the graft loses. Times are microseconds per operation.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from enum import Enum
 
 from rich.console import RenderableType
-from rich.table import Table
+from rich.table import Table as Grid
 from rich.text import Text
 
 from kernel_model.mechanisms.scenario import CLIENT, CannotExpress
-from kernel_model.results.comparison import BASELINE, PS_PER_US, SUBJECT, Comparison, Group, Measured, Row
-from kernel_model.workloads.workload import Topology
+from kernel_model.results.comparison import BASELINE, SUBJECT, Comparison, Group, Row, Table
+from kernel_model.results.outcome import PS_PER_US, Outcome
 
 NS_PER_US = 1000
 
@@ -24,84 +24,71 @@ NS_PER_US = 1000
 def tables(comparison: Comparison) -> Iterator[RenderableType]:
     """Yield the head, a table for each profile and topology, the verdict and the misses."""
     yield _head(comparison)
-    yield _trees(comparison)
-    for profile, topology, groups in comparison.tables():
-        yield _table(comparison.profiles[profile], topology, groups)
+    for table in comparison.tables():
+        yield _grid(table)
     yield _verdicts(comparison)
     yield from (Text(f"not as predicted: {miss}", style="bold red") for miss in comparison.misses)
     yield Text(_predictions(comparison))
 
 
 def _predictions(comparison: Comparison) -> str:
-    predicted = [row.measured.predicted is not None for row in comparison.rows if row.measured]
-    if not any(predicted):
+    if not any(row.outcome.predicted for row in comparison.rows if row.outcome):
         return "No counts are predicted for servers on another core."
     if comparison.misses:
         return "All other counts are as predicted."
-    where = "" if all(predicted) else " Nothing is predicted for servers on another core."
-    return f"Every count (crossings, switches, wake-ups, activations, work, sends, bytes) is as predicted.{where}"
+    return "All counts are as predicted, and equal between mechanisms where they must be."
 
 
 def _head(comparison: Comparison) -> Text:
+    outcome = next((row.outcome for row in comparison.rows if row.outcome), None)
+    point = comparison.rows[0].point
+    data = f": {outcome.data}" if outcome else ""
+    arrivals = f"; {outcome.arrivals}" if outcome else ""
     return Text(
-        f"{comparison.program} on {comparison.workload}: {comparison.data}; {comparison.lookups:,} operations a run, "
-        f"all answers checked; {comparison.arrivals}; {comparison.service_ns} ns of service a block; "
-        f"{comparison.engine} grafts; seed {comparison.seed}"
+        f"{point.workload}{data}; {point.operations:,} operations a run, all answers checked{arrivals}; "
+        f"{point.work_ns} ns of a server's work for each request; {point.engine} grafts; seed {point.seed}"
     )
 
 
-def _trees(comparison: Comparison) -> Table:
-    """Return what the data look like at each depth."""
-    rows = {row.depth: row for row in comparison.rows}
-    table = Table(box=None, pad_edge=False, header_style="", title="")
-    table.add_column("depth", justify="right")
-    for depth in sorted(rows):
-        table.add_column(str(depth), justify="right")
-    table.add_row("fan-out", *(str(rows[depth].fan_out) for depth in sorted(rows)))
-    table.add_row("keys", *(f"{rows[depth].keys:,}" for depth in sorted(rows)))
-    return table
-
-
-def _table(profile: str, topology: Topology, groups: tuple[Group, ...]) -> Table:
+def _grid(table: Table) -> Grid:
     title = (
-        f"\n{topology}; {profile}\n"
+        f"\n{table.point.topology}; {table.profile}\n"
         "Latency in us (band: all that the profile's uncertain figures allow). For each operation: wake-ups of the\n"
         "client, thread switches, kernel crossings; us charged to the client, of these in grafts, and to the servers."
     )
-    table = Table(title=title, title_justify="left", title_style="", box=None, padding=(0, 1, 0, 0))
-    table.add_column("depth", justify="right", no_wrap=True)
-    table.add_column("by", no_wrap=True)
+    grid = Grid(title=title, title_justify="left", title_style="", box=None, padding=(0, 1, 0, 0))
+    grid.add_column("hops", justify="right", no_wrap=True)
+    grid.add_column("by", no_wrap=True)
     for name in ("p50", "band", "p99", "wake", "switch", "cross", "client", "graft", "server"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("against call", no_wrap=True)
-    table.add_column("against best rival", no_wrap=True)
-    for group in groups:
+        grid.add_column(name, justify="right", no_wrap=True)
+    grid.add_column("against call", no_wrap=True)
+    grid.add_column("against best rival", no_wrap=True)
+    for group in table.groups:
         for number, row in enumerate(group.rows):
-            depth = str(group.depth) if number == 0 else ""
-            table.add_row(depth, *_cells(group, row), style="bold" if row.mechanism == SUBJECT else "")
-        table.add_row()
-    return table
+            hops = str(group.hops) if number == 0 else ""
+            grid.add_row(hops, *_cells(group, row), style="bold" if row.mechanism == SUBJECT else "")
+        grid.add_row()
+    return grid
 
 
 def _cells(group: Group, row: Row) -> tuple[str | Text, ...]:
     match row.result:
         case CannotExpress(reason):
             return (row.mechanism, Text(reason, style="dim"))
-        case Measured() as m:
-            count = m.counts.per_operation(m.latency.count)
-            client = sum(m.ns.get(CLIENT, {}).values()) / NS_PER_US
-            servers = sum(sum(by.values()) for account, by in m.ns.items() if account.startswith("server")) / NS_PER_US
+        case Outcome() as outcome:
+            count = outcome.counts.per_operation(row.point.operations)
+            servers = sum(outcome.ns(account) for account in outcome.spent if account.startswith("server"))
             return (
                 row.mechanism,
-                _us(m.latency.p50),
-                f"{m.band[0] / PS_PER_US:.1f}..{m.band[1] / PS_PER_US:.1f}" if m.band else "",
-                _us(m.latency.p99),
+                _us(outcome.summary.p50),
+                f"{outcome.band[0] / PS_PER_US:.1f}..{outcome.band[1] / PS_PER_US:.1f}" if outcome.band else "",
+                _us(outcome.summary.p99),
                 f"{count['wake_ups']:g}",
                 f"{count['switches']:g}",
                 f"{count['crossings']:g}",
-                f"{client:.2f}",
-                f"{m.total_ns('graft') / NS_PER_US:.2f}",
-                f"{servers:.2f}",
+                f"{outcome.ns(CLIENT) / NS_PER_US:.2f}",
+                f"{outcome.ns(category='graft') / NS_PER_US:.2f}",
+                f"{servers / NS_PER_US:.2f}",
                 _against_call(group, row.mechanism),
                 _against_best(group) if row.mechanism == SUBJECT else "",
             )
@@ -161,17 +148,17 @@ def _against_best(group: Group) -> Text:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Where the subject wins and loses in one table: depths against a rival."""
+    """Where the subject wins and loses in one table: lengths of the chain, against a rival."""
 
     rival: str
-    depths: Mapping[Standing, tuple[int, ...]]
+    hops: Mapping[Standing, tuple[int, ...]]
     best: float  # the greatest speed-up
-    at: int  # and its depth
+    at: int  # and its length
 
 
 def verdict(groups: tuple[Group, ...], rival: str | None) -> Verdict | None:
-    """Judge the subject against a rival (None: the best one of each depth); None if no group has both."""
-    depths: dict[Standing, tuple[int, ...]] = {}
+    """Judge the subject against a rival (None: the best one of each group); None if no group has both."""
+    hops: dict[Standing, tuple[int, ...]] = {}
     speed_ups: list[tuple[float, int]] = []
     for group in groups:
         best = group.best_rival()
@@ -179,21 +166,21 @@ def verdict(groups: tuple[Group, ...], rival: str | None) -> Verdict | None:
         speed_up = group.speed_up(SUBJECT, name)
         if speed_up is not None:
             judged = standing(speed_up, group.speed_up_band(SUBJECT, name))
-            depths[judged] = (*depths.get(judged, ()), group.depth)
-            speed_ups.append((speed_up, group.depth))
+            hops[judged] = (*hops.get(judged, ()), group.hops)
+            speed_ups.append((speed_up, group.hops))
     if not speed_ups:
         return None
     best_speed_up, at = max(speed_ups)
-    return Verdict(rival or "the best rival", depths, best_speed_up, at)
+    return Verdict(rival or "the best rival", hops, best_speed_up, at)
 
 
 def _verdicts(comparison: Comparison) -> Text:
     lines = [Text("The graft", style="bold")]
-    for profile, topology, groups in comparison.tables():
+    for table in comparison.tables():
         for rival in (BASELINE, None):
-            judged = verdict(groups, rival)
+            judged = verdict(table.groups, rival)
             if judged:
-                lines.append(Text(f"  {profile}, {topology}: ") + _sentence(judged))
+                lines.append(Text(f"  {table.point.profile}, {table.point.topology}: ") + _sentence(judged))
     return Text("\n").join(lines)
 
 
@@ -207,11 +194,11 @@ _VERBS = {
 
 def _sentence(judged: Verdict) -> Text:
     parts = [
-        Text(f"{verb} {judged.rival} at depth {spans(judged.depths[stands])}", style=_COLOURS[stands])
+        Text(f"{verb} {judged.rival} at {spans(judged.hops[stands])} hops", style=_COLOURS[stands])
         for stands, verb in _VERBS.items()
-        if stands in judged.depths
+        if stands in judged.hops
     ]
-    return Text("; ").join(parts) + Text(f"; at best {judged.best:.2f}x, at depth {judged.at}")
+    return Text("; ").join(parts) + Text(f"; at best {judged.best:.2f}x, at {judged.at} hops")
 
 
 def spans(numbers: tuple[int, ...]) -> str:

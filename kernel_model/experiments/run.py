@@ -1,0 +1,171 @@
+"""Run one point: build the kernel, the workload and the mechanism; run; check every answer; compare the counts.
+
+    outcome = run(Point(workload="btree", mechanism="graft", hops=8, servers="each"))
+
+The counts are predicted before anything runs. The servers start and wait for their first request; then the clients
+begin, and what is counted is what happens from there to the end. **Every** answer is checked against the data: a wrong
+one, or an operation that did not end in a reply, raises, for figures of a run that computed something else are worth
+nothing. A count that was not as predicted is a *miss* and is kept beside the result.
+
+What the profile's uncertain figures mean for a result follows from the counts (`costs.bands`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from grafting.diagnostics import fail
+from jit.hot import TierName
+from kernel_model import costs
+from kernel_model.costs.bands import Sensitivity, sensitivity
+from kernel_model.experiments.point import Point
+from kernel_model.experiments.preparation import completed, scenario_of
+from kernel_model.kernel import Kernel
+from kernel_model.mechanisms import mechanism_of
+from kernel_model.mechanisms.counts import AccountCounts, Counts, together
+from kernel_model.mechanisms.scenario import CannotExpress, Mechanism, Scenario, Stage
+from kernel_model.results.outcome import Outcome
+from kernel_model.results.statistics import Histogram, histogram_of
+from kernel_model.workloads.workload import Answer
+
+if TYPE_CHECKING:
+    from kernel_model.costs import Profile
+
+REPLIED = 0  # the terminal status of a job that ended as it should
+
+
+def run(point: Point, *, tier: TierName = "numba") -> Outcome | CannotExpress:
+    """Run a point. `tier` is how the model itself is run; it changes no result.
+
+    Raises GraftError G0841 if the graft does not fit the workload, G0844 for a wrong answer, G0845 for an operation
+    that ended otherwise than in a reply; OSError if a file cannot be read.
+    """
+    point = completed(point)
+    return measure(point, scenario_of(point), mechanism_of(point.mechanism), tier=tier)
+
+
+def measure(
+    point: Point, scenario: Scenario, mechanism: Mechanism, *, tier: TierName = "numba"
+) -> Outcome | CannotExpress:
+    """Run a workload and a mechanism that were made for this point. Raises as `run` does, but for G0841."""
+    unable = mechanism.express(scenario.workload)
+    if unable is not None:
+        return unable
+    operations = len(scenario.workload.operations)
+    predicted = mechanism.predict(scenario.workload).scaled(operations) if point.core_count == 1 else None
+    profile = costs.load(point.profile)
+    kernel = Kernel(
+        profile,
+        seed=point.seed,
+        engine=tier,
+        cores=point.core_count,
+        charge=point.charge,
+        activation=point.activation,  # type: ignore[arg-type]
+    )
+    stage = mechanism.build(kernel, scenario)
+    kernel.run()  # the servers start and wait for their first request
+    before = _snapshot(kernel, stage)
+    stage.start()
+    kernel.run()
+    return _outcome(point, scenario, profile, kernel, stage, before, predicted)
+
+
+def _outcome(
+    point: Point,
+    scenario: Scenario,
+    profile: Profile,
+    kernel: Kernel,
+    stage: Stage,
+    before: _Snapshot,
+    predicted: Counts | None,
+) -> Outcome:
+    after = _snapshot(kernel, stage)
+    results = stage.jobs.results()
+    _check(point, scenario, kernel, results)
+    accounts = _difference(after.accounts, before.accounts)
+    totals = together(accounts, accounts)
+    counts = Counts(
+        crossings=totals.get("entry", 0),
+        switches=totals.get("switch", 0),
+        wake_ups=after.wake_ups - before.wake_ups,
+        kernel_activations=totals.get("activate", 0),
+        user_activations=totals.get("activate_user", 0),
+    )
+    latency, window = _latencies(results, point.warm_up, before.now)
+    meter = kernel.tables.meter[0]
+    return Outcome(
+        point=point,
+        profile=str(profile),
+        data=scenario.workload.data,
+        arrivals=str(scenario.workload.arrivals),
+        latency=latency,
+        window_ps=window,
+        counts=counts,
+        predicted=predicted,
+        accounts=accounts,
+        spent=_difference(after.spent, before.spent),
+        sensitivity=_sensitivity(point, profile, totals, latency),
+        longest_section_ps=int(meter["longest_section"]),
+        worst_release_ps=int(meter["worst_release"]),
+        misses=() if predicted is None else counts.differences(predicted),
+    )
+
+
+def _sensitivity(point: Point, profile: Profile, totals: Mapping[str, int], latency: Histogram) -> Sensitivity | None:
+    """Return how uncertain figures move the median, where an operation's time is the sum of what is charged for it."""
+    if point.core_count > 1 or point.clients != 1 or point.load is not None:
+        return None
+    return sensitivity(profile, totals, point.operations, latency.percentile(50))
+
+
+def _latencies(results: npt.NDArray[np.void], warm_up: float, start: int) -> tuple[Histogram, int]:
+    """Return the latencies (ps) behind the warm-up and how long those operations took together."""
+    discarded = math.floor(len(results) * warm_up)
+    kept = results[discarded:]
+    begin = int(results["finished"][:discarded].max()) if discarded else start
+    return histogram_of((kept["finished"] - kept["arrival"]).tolist()), int(kept["finished"].max()) - begin
+
+
+def _check(point: Point, scenario: Scenario, kernel: Kernel, results: npt.NDArray[np.void]) -> None:
+    where = f"{point.mechanism}, {point.topology}, {point.hops} hops"
+    failed = np.flatnonzero(results["outcome"] != REPLIED)
+    if len(failed):
+        raise fail("G0845", f"{where}: operation {failed[0]} was not answered ({len(failed):,} in all)")
+    arena = kernel.arena
+    for operation, result in enumerate(results):
+        body = arena[result["body"] :][: result["length"]].tobytes()
+        wrong = scenario.workload.check(operation, Answer(REPLIED, int(result["status"]), body))
+        if wrong:
+            raise fail("G0844", f"{where}: a wrong answer to operation {operation}: {wrong}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Snapshot:
+    now: int
+    accounts: AccountCounts
+    spent: Mapping[str, Mapping[str, int]]
+    wake_ups: int
+
+
+def _snapshot(kernel: Kernel, stage: Stage) -> _Snapshot:
+    accounts = kernel.accounts
+    return _Snapshot(
+        now=kernel.now_ps,
+        accounts={name: dict(account.counts) for name, account in accounts.items()},
+        spent={name: dict(account.ps) for name, account in accounts.items()},
+        wake_ups=stage.client.wakeups,
+    )
+
+
+def _difference(after: Mapping[str, Mapping[str, int]], before: Mapping[str, Mapping[str, int]]) -> dict[str, Any]:
+    """Return what was added between two snapshots, by account and name, without the zeros."""
+    return {
+        account: {name: more for name, value in by.items() if (more := value - before.get(account, {}).get(name, 0))}
+        for account, by in after.items()
+    }

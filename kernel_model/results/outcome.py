@@ -1,0 +1,88 @@
+"""What one run showed: the value that tables, plots, exports and tests look at.
+
+An `Outcome` holds totals over the run (`counts`, `accounts`, `spent`) and the latencies of its operations as a
+histogram; it can be sent between processes. Means per operation are derived from it, never stored beside it.
+
+Latency is *intended-send-time* latency: from the instant at which an operation was due (in an open loop, whether or not
+the client was ready to submit it) to its completion. So a client that falls behind does not hide its queue
+(coordinated omission: Tene, *How NOT to Measure Latency*, 2013).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from kernel_model.costs.bands import Sensitivity
+from kernel_model.experiments.point import Point
+from kernel_model.mechanisms.counts import AccountCounts, Counts, together
+from kernel_model.results.statistics import Histogram, Interval, Summary
+
+PS_PER_NS = 1000
+PS_PER_US = 1e6
+PS_PER_S = 1e12
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One run.
+
+    `latency`: ps, of the operations behind the warm-up, which took `window_ps` together. `counts` are totals over all
+    operations, as are `predicted` (None: nothing is predicted for such a point), `accounts` (by account and primitive)
+    and `spent` (ps by account and category). `sensitivity` says how the profile's uncertain figures move the median
+    (None: time is no sum of charges there). `longest_section_ps` is the longest time that the kernel was not
+    preemptible, `worst_release_ps` the longest that a ready thread of the highest priority waited for a core.
+    `misses`: the counts that were not as predicted. `profile`, `data` and `arrivals` are descriptions.
+    """
+
+    point: Point
+    profile: str
+    data: str
+    arrivals: str
+    latency: Histogram
+    window_ps: int
+    counts: Counts
+    predicted: Counts | None
+    accounts: AccountCounts
+    spent: Mapping[str, Mapping[str, int]]
+    sensitivity: Sensitivity | None
+    longest_section_ps: int
+    worst_release_ps: int
+    misses: tuple[str, ...] = ()
+
+    @cached_property
+    def summary(self) -> Summary:
+        """The usual percentiles of latency, ps."""
+        return self.latency.summary()
+
+    @property
+    def interval(self) -> Interval | None:
+        """The 95 % confidence interval of the median latency (ps); None: too few operations."""
+        return self.latency.percentile_interval(50)
+
+    @property
+    def throughput(self) -> float:
+        """Operations a second."""
+        return self.latency.count * PS_PER_S / self.window_ps if self.window_ps else 0.0
+
+    @property
+    def band(self) -> tuple[float, float] | None:
+        """The least and the greatest median (ps) that the profile's uncertain figures allow."""
+        return self.sensitivity.band() if self.sensitivity else None
+
+    @property
+    def as_predicted(self) -> bool | None:
+        """Whether every count is what was predicted before the run; None if nothing was."""
+        return None if self.predicted is None else self.counts == self.predicted
+
+    @property
+    def totals(self) -> Mapping[str, int]:
+        """Counts by primitive, all accounts together."""
+        return together(self.accounts, self.accounts)
+
+    def ns(self, account: str | None = None, category: str | None = None) -> float:
+        """Time charged per operation (ns), of one account or all, in one category or all."""
+        chosen = self.spent.values() if account is None else [self.spent.get(account, {})]
+        ps = sum(sum(by.values()) if category is None else by.get(category, 0) for by in chosen)
+        return ps / PS_PER_NS / self.point.operations
