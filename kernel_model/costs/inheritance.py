@@ -1,17 +1,17 @@
 """Bases: figures that several profiles share, each in one place.
 
-A profile's head may say `base = "x86-64"`: the figures of `bases/x86-64.toml` then fill the gaps that the profile
+A profile's head may say `base = "skylake"`: the figures of `bases/skylake.toml` then fill the gaps that the profile
 leaves; and a base may have a base in turn. The nearest file wins, figure by figure:
 
-    sel4-skylake -> skylake -> x86-64 -> common
-                    published  assumed    assumed
-                    latencies  latencies  what nobody has published for any kernel
+    sel4-skylake-kpti -> sel4-skylake -> skylake -> common
+    what a mitigation    a kernel        a          what nobody has published
+    changes                              processor  of any of them
 
-`common` prices what no source says of any processor, in cycles, with wide intervals; a primitive that is added to
-`core.prices` needs a line there and nowhere else, until some profile knows better. A base may hold published figures:
-their source names a processor, so they can only be used on that one, as everywhere (G0836). A figure that came from a
-base says so (`Figure.base`), is printed so, and is part of the profile's digest: a change in a base changes the digest
-of every profile that rests on it.
+A variant of a profile names that profile as its base. `common` prices what no source says of any processor, in cycles,
+with wide intervals; a primitive that is added to `core.prices` needs a line there and nowhere else, until some profile
+knows better. A base may hold published figures: their source names a processor, so they can only be used on that one,
+as everywhere (G0836). A figure that came from a base says so (`Figure.base`), is printed so, and is part of the
+profile's digest: a change in a base changes the digest of every profile that rests on it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ from grafting.diagnostics import GraftError, Source, fail
 
 KINDS = ("composites", "parts", "primitives")
 TABLES = (*KINDS, "sources", "instructions")
-_HEAD_OF_BASE = {"schema", "name", "title", "unit", "base"}
 
 
 @dataclass(slots=True)
@@ -64,20 +63,14 @@ def gather(data: Mapping[str, Any], filename: str) -> Gathered:
     gathered.add(data, "")
     base = data.get("base")
     while base is not None:
-        if base in gathered.bases or base not in available():
+        directory = next((d for d in ("bases", "profiles") if base in names_in(d)), "")
+        if base in gathered.bases or not directory:
             raise bad("G0837", f"there is no base `{base}` to fill its gaps from", filename)
-        data = tomllib.loads(resources.files(__package__).joinpath("bases", f"{base}.toml").read_text("utf-8"))
-        unknown = set(data) - _HEAD_OF_BASE - set(TABLES)
-        assert not unknown, f"base {base}: {unknown}"
+        data = tomllib.loads(resources.files(__package__).joinpath(directory, f"{base}.toml").read_text("utf-8"))
         gathered.bases = (*gathered.bases, base)
         gathered.add(data, base)
         base = data.get("base")
     return gathered
-
-
-def available() -> tuple[str, ...]:
-    """Return the names of the bases, in alphabetical order."""
-    return names_in("bases")
 
 
 def names_in(directory: str) -> tuple[str, ...]:
