@@ -41,7 +41,7 @@ def main(lookups: int) -> None:
                 start = time.perf_counter()
                 kernel.run()
                 seconds = time.perf_counter() - start
-                for number, result in enumerate(stage.jobs.results()):
+                for number, result in enumerate(stage.results()):
                     body = kernel.arena[result["body"] : result["body"] + result["length"]].tobytes()
                     assert workload.check(number, Answer(int(result["outcome"]), int(result["status"]), body)) is None
                 rows.append((mechanism.name, topology, f"{lookups * DEPTH / seconds / 1e6:.2f}"))

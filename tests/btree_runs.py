@@ -12,7 +12,7 @@ import numpy.typing as npt
 import verifier
 from grafting import compile_graft
 from kernel_model import Kernel
-from kernel_model.mechanisms.scenario import Mechanism, Scenario
+from kernel_model.mechanisms.scenario import Mechanism, Scenario, cores_of
 from kernel_model.workloads import btree, catalogue
 from kernel_model.workloads.workload import Answer, Topology, Workload, bind
 
@@ -49,14 +49,14 @@ def lookups(image: btree.Image, topology: Topology) -> Workload:
 
 def run(verified: verifier.Verified, workload: Workload, mechanism: Mechanism) -> Run:
     """Run all operations in the Python tier."""
-    kernel = Kernel("sel4-skylake", engine="python")
+    kernel = Kernel("sel4-skylake", engine="python", cores=cores_of(workload) + mechanism.spare_cores)
     stage = mechanism.build(kernel, Scenario(workload, verified, bind(verified.program, workload)))
     kernel.run()
     before = {name: dict(account.counts) for name, account in kernel.accounts.items()}
-    wake_ups = stage.client.wakeups
+    wake_ups = stage.wake_ups
     stage.start()
     kernel.run()
-    results = stage.jobs.results()
+    results = stage.results()
     given = [
         Answer(int(r["outcome"]), int(r["status"]), kernel.arena[r["body"] : r["body"] + r["length"]].tobytes())
         for r in results
@@ -66,7 +66,7 @@ def run(verified: verifier.Verified, workload: Workload, mechanism: Mechanism) -
             name: {p: n - before[name].get(p, 0) for p, n in account.counts.items()}
             for name, account in kernel.accounts.items()
         },
-        wake_ups=stage.client.wakeups - wake_ups,
+        wake_ups=stage.wake_ups - wake_ups,
         outcomes=results["outcome"],
         wrong=tuple(wrong for n, answer in enumerate(given) if (wrong := workload.check(n, answer))),
     )

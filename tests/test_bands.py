@@ -83,7 +83,7 @@ def run(
     before = dict(kernel.totals.counts)
     stage.start()
     kernel.run()
-    results = stage.jobs.results()
+    results = stage.results()
     counts = {name: count - before.get(name, 0) for name, count in kernel.totals.counts.items()}
     return float(np.mean(results["finished"] - results["arrival"])), counts
 

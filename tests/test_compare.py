@@ -18,11 +18,12 @@ from kernel_model.experiments.compare import compare, grid, mechanisms_of
 from kernel_model.experiments.point import Point
 from kernel_model.experiments.run import measure, run
 from kernel_model.mechanisms import ALL, mechanism_of
+from kernel_model.mechanisms.counts import Prediction
 from kernel_model.mechanisms.scenario import CannotExpress, Mechanism, Scenario
 from kernel_model.results.comparison import Comparison
 from kernel_model.results.outcome import Outcome
 from kernel_model.workloads import btree, catalogue
-from kernel_model.workloads.workload import Servers, Topology, bind
+from kernel_model.workloads.workload import Servers, Topology, Workload, bind
 
 HOPS = (1, 2)
 CALL, SERVER, GRAFT = (mechanism_of(name) for name in ("call", "server", "graft"))
@@ -147,7 +148,10 @@ def test_a_graft_that_reads_no_blocks_is_refused(trees: Mapping[int, btree.Image
 
 
 def test_a_false_prediction_is_reported_and_the_figures_kept(runner: Runner) -> None:
-    boastful = replace(GRAFT, predict=lambda workload: replace(GRAFT.predict(workload), crossings=1))
+    def boast(workload: Workload) -> Prediction:
+        return Prediction(replace(GRAFT.predict(workload).counts, crossings=LOOKUPS))
+
+    boastful = replace(GRAFT, predict=boast)
     subject = small(runner, CALL, boastful)
     assert len(subject.misses) == 1
     assert f"crossings: predicted {LOOKUPS}, observed {3 * LOOKUPS}" in subject.misses[0]
@@ -159,7 +163,7 @@ def test_work_on_another_account_than_in_the_round_trip_is_reported_unless_the_m
     runner: Runner,
 ) -> None:
     assert small(runner, CALL, SERVER).misses == ()
-    silent = replace(SERVER, moves_handler=False)
+    silent = replace(SERVER, equal="accounts")
     assert any("server against call: client: helper_send" in miss for miss in small(runner, CALL, silent).misses)
 
 

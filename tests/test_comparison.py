@@ -14,7 +14,7 @@ from rich.console import Console
 from grafting import GraftError
 from kernel_model.costs.bands import Move, Sensitivity
 from kernel_model.experiments.point import Point
-from kernel_model.mechanisms.counts import Counts
+from kernel_model.mechanisms.counts import Counts, Prediction
 from kernel_model.mechanisms.scenario import CannotExpress
 from kernel_model.results import plot, report
 from kernel_model.results.comparison import Comparison, Group, Row
@@ -36,7 +36,7 @@ def measured(point: Point, us: float, uncertainty: float = 0.0) -> Outcome:
         latency=histogram_of([ps] * 100),
         window_ps=100 * ps,
         counts=Counts(200, 200, 100, 0, 100),
-        predicted=Counts(200, 200, 100, 0, 100),
+        predicted=Prediction(Counts(200, 200, 100, 0, 100)),
         accounts={},
         spent={"client": {"user": 30_000_000, "graft": 5_000_000}, "server0": {"user": int(us * 5e7)}},
         sensitivity=Sensitivity(ps, {"switch": Move(0.0, ps * uncertainty)}),
@@ -166,10 +166,10 @@ def test_the_verdict_claims_nothing_that_uncertain_figures_could_undo() -> None:
     assert "cannot be told from call at 1 hops" in text_of(unclear)
 
 
-def test_on_several_cores_there_is_neither_band_nor_prediction() -> None:
+def test_on_several_cores_there_is_no_band_and_what_is_not_predicted_has_a_reason() -> None:
     point = replace(ONE, place="other", hops=1, mechanism="call")
-    alone = replace(measured(point, 8.0), sensitivity=None, predicted=None)
+    predicted = Prediction(Counts(), frozenset({"switches"}), "two cores race")
+    alone = replace(measured(point, 8.0), sensitivity=None, predicted=predicted)
     other = Comparison((Row(point, alone),), ())
-    assert "No counts are predicted" in text_of(other)
-    assert "as predicted" not in text_of(other).replace("No counts are predicted", "")
+    assert "Not predicted: two cores race." in text_of(other)
     assert json.loads(other.to_json())["rows"][0]["p50_band_ns"] is None

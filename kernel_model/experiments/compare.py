@@ -17,7 +17,7 @@ from kernel_model.experiments.point import Point, point_of
 from kernel_model.experiments.preparation import completed
 from kernel_model.experiments.run import run
 from kernel_model.mechanisms import ALL
-from kernel_model.mechanisms.counts import differences, differences_in_sum
+from kernel_model.mechanisms.counts import unequal
 from kernel_model.mechanisms.scenario import CannotExpress, Mechanism
 from kernel_model.results.comparison import BASELINE, Comparison, Row
 from kernel_model.results.outcome import Outcome
@@ -56,7 +56,7 @@ def compare(
 
 def _misses(rows: Sequence[Row], mechanisms: Iterable[Mechanism]) -> Iterable[str]:
     """Yield the counts that were not as predicted, and those that must not depend on the mechanism but do."""
-    moves_handler = {mechanism.name: mechanism.moves_handler for mechanism in mechanisms}
+    rules = {mechanism.name: mechanism.equal for mechanism in mechanisms}
     baselines = {row.same: row.outcome for row in rows if row.point.mechanism == BASELINE}
     for row in rows:
         if row.outcome is None:
@@ -65,6 +65,5 @@ def _misses(rows: Sequence[Row], mechanisms: Iterable[Mechanism]) -> Iterable[st
         yield from (f"{where}: {line}" for line in row.outcome.misses)
         baseline = baselines.get(row.same)
         if baseline is not None:
-            unequal = differences_in_sum if moves_handler[row.mechanism] else differences
-            for line in unequal(baseline.accounts, row.outcome.accounts):
+            for line in unequal(rules[row.mechanism], baseline.accounts, row.outcome.accounts):
                 yield f"{where} against {BASELINE}: {line}"

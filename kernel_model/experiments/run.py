@@ -28,7 +28,7 @@ from kernel_model.experiments.point import Point
 from kernel_model.experiments.preparation import completed, scenario_of
 from kernel_model.kernel import Kernel
 from kernel_model.mechanisms import mechanism_of
-from kernel_model.mechanisms.counts import AccountCounts, Counts, together
+from kernel_model.mechanisms.counts import AccountCounts, Prediction, observed, together
 from kernel_model.mechanisms.scenario import CannotExpress, Mechanism, Scenario, Stage
 from kernel_model.results.outcome import Outcome
 from kernel_model.results.statistics import Histogram, histogram_of
@@ -54,11 +54,10 @@ def measure(
     point: Point, scenario: Scenario, mechanism: Mechanism, *, tier: TierName = "numba"
 ) -> Outcome | CannotExpress:
     """Run a workload and a mechanism that were made for this point. Raises as `run` does, but for G0841."""
-    unable = mechanism.express(scenario.workload)
+    unable = mechanism.unable(scenario.workload, point.core_count)
     if unable is not None:
         return unable
-    operations = len(scenario.workload.operations)
-    predicted = mechanism.predict(scenario.workload).scaled(operations) if point.core_count == 1 else None
+    predicted = mechanism.predict(scenario.workload)
     profile = costs.load(point.profile)
     kernel = Kernel(
         profile,
@@ -83,20 +82,14 @@ def _outcome(
     kernel: Kernel,
     stage: Stage,
     before: _Snapshot,
-    predicted: Counts | None,
+    predicted: Prediction,
 ) -> Outcome:
     after = _snapshot(kernel, stage)
-    results = stage.jobs.results()
+    results = stage.results()
     _check(point, scenario, kernel, results)
     accounts = _difference(after.accounts, before.accounts)
     totals = together(accounts, accounts)
-    counts = Counts(
-        crossings=totals.get("entry", 0),
-        switches=totals.get("switch", 0),
-        wake_ups=after.wake_ups - before.wake_ups,
-        kernel_activations=totals.get("activate", 0),
-        user_activations=totals.get("activate_user", 0),
-    )
+    counts = observed(totals, after.wake_ups - before.wake_ups)
     latency, window = _latencies(results, point.warm_up, before.now)
     meter = kernel.tables.meter[0]
     return Outcome(
@@ -113,7 +106,7 @@ def _outcome(
         sensitivity=_sensitivity(point, profile, totals, latency),
         longest_section_ps=int(meter["longest_section"]),
         worst_release_ps=int(meter["worst_release"]),
-        misses=() if predicted is None else counts.differences(predicted),
+        misses=counts.differences(predicted),
     )
 
 
@@ -159,7 +152,7 @@ def _snapshot(kernel: Kernel, stage: Stage) -> _Snapshot:
         now=kernel.now_ps,
         accounts={name: dict(account.counts) for name, account in accounts.items()},
         spent={name: dict(account.ps) for name, account in accounts.items()},
-        wake_ups=stage.client.wakeups,
+        wake_ups=stage.wake_ups,
     )
 
 

@@ -10,23 +10,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kernel_model.mechanisms.counts import Counts
-from kernel_model.mechanisms.scenario import Mechanism, Scenario, Stage, stage_in_client
+from kernel_model.mechanisms.counts import Counts, Prediction
+from kernel_model.mechanisms.predictions import whole
+from kernel_model.mechanisms.scenario import Mechanism, Scenario, Stage, stage_in_clients
 from kernel_model.workloads.workload import Workload
 
 if TYPE_CHECKING:
     from kernel_model.kernel import Kernel
 
 
-def predict(workload: Workload) -> Counts:
+def predict(workload: Workload) -> Prediction:
     """A submission, a wait and a reply a step; the wait and the reply switch."""
     d = workload.steps
-    return Counts(crossings=3 * d, switches=2 * d, wake_ups=d, user_activations=d)
+    each = Counts(crossings=3 * d, switches=2 * d, wake_ups=d, user_activations=d, submissions=d, notifications=d)
+    return whole(workload, each, races="whether the reply is there before the client waits for it is a matter of time")
 
 
 def build(kernel: Kernel, scenario: Scenario) -> Stage:
     """The handler runs in the client; what it sends becomes the next submission."""
-    return stage_in_client(kernel, scenario, mode="submit")
+    return stage_in_clients(kernel, scenario, mode="submit")
 
 
 MECHANISM = Mechanism("async", "the client submits, waits for the completion, looks, submits again", predict, build)

@@ -10,23 +10,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kernel_model.mechanisms.counts import Counts
-from kernel_model.mechanisms.scenario import Mechanism, Scenario, Stage, stage_in_client
+from kernel_model.mechanisms.counts import Counts, Prediction
+from kernel_model.mechanisms.predictions import whole
+from kernel_model.mechanisms.scenario import Mechanism, Scenario, Stage, stage_in_clients
 from kernel_model.workloads.workload import Workload
 
 if TYPE_CHECKING:
     from kernel_model.kernel import Kernel
 
 
-def predict(workload: Workload) -> Counts:
+def predict(workload: Workload) -> Prediction:
     """A call and a reply a step, each an entry and a switch."""
     d = workload.steps
-    return Counts(crossings=2 * d, switches=2 * d, wake_ups=d, user_activations=d)
+    each = Counts(crossings=2 * d, switches=2 * d, wake_ups=d, user_activations=d, submissions=d)
+    return whole(workload, each, across=2 * d)
 
 
 def build(kernel: Kernel, scenario: Scenario) -> Stage:
     """The handler runs in the client; what it sends becomes the next call."""
-    return stage_in_client(kernel, scenario, mode="call")
+    return stage_in_clients(kernel, scenario, mode="call")
 
 
 MECHANISM = Mechanism("call", "the client calls, looks, calls again", predict, build)

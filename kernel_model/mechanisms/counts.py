@@ -2,15 +2,21 @@
 
 The accounting question (is a graft's accounting any different from that of individually issued requests?) is answered
 by a prediction that is written down before the run. Some counts must **differ** between mechanisms, by amounts that
-follow from (mechanism, topology, steps) alone: `Counts`. The others must be **equal per account**: the work done, the
-handler's instructions, its helper calls, its sends, the bytes copied. `EQUAL` lists those; `differences` finds where
-two runs of the same operations break the rule.
+follow from (mechanism, topology, steps) alone: `Counts`, foretold by a `Prediction`. The others must be **equal per
+account**: the work done, the handler's instructions, its helper calls, its sends, the bytes copied. `unequal` finds
+where two runs of the same operations break the rule; what the rule is depends on where a mechanism lets the handler
+run (`Equal`):
+
+    "accounts"   in the client or on its behalf: equal per account
+    "sum"        in another process: equal over all accounts together; replies that are not sent are not copied
+    "work"       nowhere, the mechanism being fixed: the servers' work is equal, and there is nothing else to compare
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
+from typing import Literal
 
 from grafting.isa import CostClass
 from kernel_model.core import prices
@@ -20,6 +26,7 @@ AccountCounts = Mapping[str, Mapping[str, int]]
 
 HELPERS = tuple(p.name for p in prices.PRIMITIVES if p.name.startswith(("map_", "helper_", "clock"))
                 and p.name != "clock_read")  # fmt: skip
+Equal = Literal["accounts", "sum", "work"]
 TRANSFERS = ("copy_byte", "slow_path")
 EQUAL = ("work", *HELPERS, *TRANSFERS, "prepare")
 """Primitives whose counts must be equal per account, whichever mechanism runs the handler. Where the handler runs in
@@ -30,9 +37,10 @@ the servers most replies are never sent, so `TRANSFERS` are no more than with th
 class Counts:
     """What distinguishes mechanisms. All are totals over a run; `per_operation` divides.
 
-    `crossings`: entries into the kernel by any process. `switches`: changes of thread. `wake_ups`: times that the
-    client was blocked and ran again. `kernel_activations`, `user_activations`: runs of a handler in the kernel and in
-    a process.
+    `crossings`: system calls, by any process. `switches`: changes of thread. `wake_ups`: times that a client was
+    blocked and ran again. `kernel_activations`, `user_activations`: runs of a handler in the kernel and in a process.
+    `submissions`: requests that the kernel took in or passed on. `notifications`: completions that it put into a queue.
+    `interrupts`: timers, devices and inter-processor interrupts that a core took.
     """
 
     crossings: int = 0
@@ -40,22 +48,58 @@ class Counts:
     wake_ups: int = 0
     kernel_activations: int = 0
     user_activations: int = 0
+    submissions: int = 0
+    notifications: int = 0
+    interrupts: int = 0
 
-    def scaled(self, operations: int) -> Counts:
-        """Return the counts of `operations` such operations."""
-        return Counts(*(value * operations for value in astuple(self)))
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(*(getattr(self, name) + getattr(other, name) for name in NAMES))
+
+    def scaled(self, times: int) -> Counts:
+        """Return the counts of `times` such runs."""
+        return Counts(*(getattr(self, name) * times for name in NAMES))
 
     def per_operation(self, operations: int) -> dict[str, float]:
         """Return the mean of each count over `operations` (> 0), by name."""
-        return {f.name: getattr(self, f.name) / operations for f in fields(self)}
+        return {name: getattr(self, name) / operations for name in NAMES}
 
-    def differences(self, predicted: Counts) -> tuple[str, ...]:
-        """Return a line for each count that is not as predicted."""
+    def differences(self, predicted: Prediction) -> tuple[str, ...]:
+        """Return a line for each predicted count that is not as predicted."""
         return tuple(
-            f"{f.name}: predicted {getattr(predicted, f.name):,}, observed {getattr(self, f.name):,}"
-            for f in fields(self)
-            if getattr(self, f.name) != getattr(predicted, f.name)
+            f"{name}: predicted {getattr(predicted.counts, name):,}, observed {getattr(self, name):,}"
+            for name in NAMES
+            if name not in predicted.unknown and getattr(self, name) != getattr(predicted.counts, name)
         )
+
+
+NAMES: tuple[str, ...] = tuple(f.name for f in fields(Counts))
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """The counts of a whole run, foretold. Those named in `unknown` are not, because of `why`."""
+
+    counts: Counts
+    unknown: frozenset[str] = frozenset()
+    why: str = ""
+
+    def per_operation(self, operations: int) -> dict[str, float | None]:
+        """Return the mean of each count over `operations` (> 0), by name; None for one that is not predicted."""
+        return {n: None if n in self.unknown else v for n, v in self.counts.per_operation(operations).items()}
+
+
+def observed(totals: Mapping[str, int], wake_ups: int) -> Counts:
+    """Return what a run did, of whose charges `totals` are the counts by primitive over all accounts."""
+    return Counts(
+        crossings=totals.get("entry", 0),
+        switches=totals.get("switch", 0),
+        wake_ups=wake_ups,
+        kernel_activations=totals.get("activate", 0),
+        user_activations=totals.get("activate_user", 0),
+        submissions=sum(totals.get(name, 0) for name in ("dispatch_call", "dispatch_send", "dispatch_forward")),
+        notifications=totals.get("notify", 0),
+        interrupts=totals.get("interrupt", 0),
+    )
 
 
 def instructions(counts: Mapping[str, int]) -> dict[str, int]:
@@ -63,22 +107,23 @@ def instructions(counts: Mapping[str, int]) -> dict[str, int]:
     return {c.name: sum(counts.get(f"{e}_{c.name.lower()}", 0) for e in prices.ENGINES) for c in CostClass}
 
 
-def differences(first: AccountCounts, second: AccountCounts) -> tuple[str, ...]:
-    """Return a line for each count of `EQUAL`, and each class of instructions, in which two runs differ by account."""
-    found = []
-    for account, one in first.items():
-        two = second.get(account, {})
-        found += [f"{account}: {name} {a:,} against {b:,}" for name, a, b in _pairs(one, two) if a != b]
-    return tuple(found)
-
-
-def differences_in_sum(first: AccountCounts, second: AccountCounts) -> tuple[str, ...]:
-    """As `differences`, over all accounts together, where the second run has its handler in the servers."""
-    return tuple(
-        f"all accounts: {name} {a:,} against {b:,}"
-        for name, a, b in _pairs(together(first, first), together(second, second))
-        if (b > a if name in TRANSFERS else a != b)
-    )
+def unequal(rule: Equal, first: AccountCounts, second: AccountCounts) -> tuple[str, ...]:
+    """Return a line for each count that must be equal in two runs by `rule` and is not."""
+    match rule:
+        case "accounts":
+            return tuple(
+                f"{account}: {name} {a:,} against {b:,}"
+                for account, one in first.items()
+                for name, a, b in _pairs(one, second.get(account, {}))
+                if a != b
+            )
+        case "sum":
+            pairs = _pairs(together(first, first), together(second, second))
+            wrong = [(name, a, b) for name, a, b in pairs if (b > a if name in TRANSFERS else a != b)]
+            return tuple(f"all accounts: {name} {a:,} against {b:,}" for name, a, b in wrong)
+        case "work":
+            a, b = (sum(one.get("work", 0) for one in accounts.values()) for accounts in (first, second))
+            return () if a == b else (f"all accounts: work {a:,} against {b:,}",)
 
 
 def _pairs(one: Mapping[str, int], two: Mapping[str, int]) -> list[tuple[str, int, int]]:

@@ -12,27 +12,31 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kernel_model.mechanisms.counts import Counts
-from kernel_model.mechanisms.scenario import Mechanism, Scenario, Stage, add_client, add_servers, stage_jobs
+from kernel_model.mechanisms.counts import Counts, Prediction
+from kernel_model.mechanisms.predictions import whole
+from kernel_model.mechanisms.scenario import Mechanism, Scenario, Stage, stage_each
 from kernel_model.workloads.workload import Servers, Workload
 
 if TYPE_CHECKING:
     from kernel_model.kernel import Kernel
 
 
-def predict(workload: Workload) -> Counts:
+def predict(workload: Workload) -> Prediction:
     """One call and d replies; a switch to the first server, one to each further process, one back."""
     d = workload.steps
-    switches = 2 if workload.topology.servers is Servers.ONE else d + 1
-    return Counts(crossings=d + 1, switches=switches, wake_ups=1, kernel_activations=d)
+    one = workload.topology.servers is Servers.ONE
+    each = Counts(crossings=d + 1, switches=2 if one else d + 1, wake_ups=1, kernel_activations=d, submissions=d)
+    return whole(workload, each, across=2)
 
 
 def build(kernel: Kernel, scenario: Scenario) -> Stage:
-    """The handler is attached to the client's events; the client's own program is that of `call`."""
-    client, servers = add_client(kernel), add_servers(kernel, scenario.workload)
-    slots = {scenario.binding.slot: servers[0].endpoint}
-    attached = kernel.attach(scenario.verified, to=client, slots=slots, engine=scenario.engine)
-    return stage_jobs(kernel, scenario, client, servers, attached, "call")
+    """The handler is attached to each client's events; the client's own program is that of `call`."""
+    return stage_each(
+        kernel,
+        scenario,
+        lambda client, slots: kernel.attach(scenario.verified, to=client, slots=slots, engine=scenario.engine),
+        "call",
+    )
 
 
 MECHANISM = Mechanism(

@@ -1,25 +1,34 @@
 """What every mechanism starts from, and what it has to say for itself.
 
 A mechanism decides *where* the one verified handler runs, and with which operations of the kernel; it contains no loop
-over messages and no second implementation of the handler (KERNEL section 1). It compiles a workload into servers, a
-client and attachments, or says why it cannot, and predicts its counts before anything runs:
+over messages and no second implementation of the handler (KERNEL section 1). It compiles a workload into servers,
+clients and attachments, or says why it cannot, and predicts its counts before anything runs:
 
-    Mechanism.express(workload)         -> None | CannotExpress(reason)
-    Mechanism.predict(workload)         -> Counts of one operation
-    Mechanism.build(kernel, scenario)   -> Stage: the client's jobs, ready to run
+    Mechanism.unable(workload, cores)   -> None | CannotExpress(reason)
+    Mechanism.predict(workload)         -> Prediction of the whole run
+    Mechanism.build(kernel, scenario)   -> Stage: all clients with their jobs, ready to run
+
+The operations of a workload are dealt to its clients in turn: operation i belongs to client i mod n, which is called
+`client` if there is only one, else `client0`, `client1`, ... In an open loop every operation keeps its intended time.
+
+A name of a mechanism is that of its *family*, or family/variant: `rings` and `rings/sqpoll` differ in how they do it,
+not in what they can express.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from kernel_model.mechanisms.counts import Counts
+import numpy as np
+from numpy.typing import NDArray
+
+from kernel_model.mechanisms.counts import Equal, Prediction
 from kernel_model.workloads.workload import Binding, Closed, Core, Workload
 
 if TYPE_CHECKING:
-    from kernel_model.handles import Attachment, Client, Jobs, Mode, Server
+    from kernel_model.handles import Attachment, Client, Endpoint, Jobs, Mode, Server
     from kernel_model.kernel import Kernel
     from verifier import Verified
 
@@ -45,36 +54,93 @@ class Scenario:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Stage:
-    """A model that is ready to run: `jobs` are the operations, `servers` in the order in which they take turns."""
+class Service:
+    """Who answers: the endpoint of each role, and the processes in the order in which they take turns."""
 
-    client: Client
+    endpoints: Mapping[str, Endpoint]
     servers: tuple[Server, ...]
-    jobs: Jobs
-    mode: Mode
+
+    def slots(self, binding: Binding) -> dict[str, Endpoint]:
+        """Return what fills the slots of a graft."""
+        return {slot: self.endpoints[role] for role, slot in binding.slots.items()}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stage:
+    """A model that is ready to run: each client with its jobs, and how it does them."""
+
+    clients: tuple[Client, ...]
+    service: Service
+    jobs: tuple[Jobs, ...]
+    mode: Mode = "call"
 
     def start(self) -> None:
-        """Let the client begin when the model runs next."""
-        self.client.run(self.mode)
+        """Let the clients begin when the model runs next."""
+        for client in self.clients:
+            client.run(self.mode)
+
+    @property
+    def wake_ups(self) -> int:
+        """How often a client was blocked and made ready again."""
+        return sum(client.wakeups for client in self.clients)
+
+    def results(self) -> NDArray[np.void]:
+        """Return what has become of the operations, in the order of the workload (`handles.RESULT`)."""
+        parts = [jobs.results() for jobs in self.jobs]
+        out = np.zeros(sum(len(part) for part in parts), parts[0].dtype)
+        for number, part in enumerate(parts):
+            out[number :: len(parts)] = part
+        return out
 
 
 @dataclass(frozen=True, slots=True)
 class Mechanism:
     """See the module. `summary` is one line for tables and help.
 
-    `moves_handler`: the handler's work is charged to other accounts than in the round trip, so counts that must be
-    equal are equal in sum only.
+    `equal`: which counts must be those of the round trip (`counts.unequal`). `spare_cores`: cores that it needs besides
+    those of clients and servers.
     """
 
     name: str
     summary: str
-    predict: Callable[[Workload], Counts]
+    predict: Callable[[Workload], Prediction]
     build: Callable[[Kernel, Scenario], Stage]
-    moves_handler: bool = False
+    equal: Equal = "accounts"
     express: Callable[[Workload], CannotExpress | None] = lambda _workload: None
+    spare_cores: int = 0
+
+    @property
+    def family(self) -> str:
+        """The name without its variant."""
+        return self.name.split("/", maxsplit=1)[0]
+
+    def unable(self, workload: Workload, cores: int) -> CannotExpress | None:
+        """Say why this mechanism cannot do a workload on a machine of `cores` cores, if it cannot."""
+        needed = cores_of(workload) + self.spare_cores
+        if cores < needed:
+            return CannotExpress(f"needs {needed} cores, as one polls all the time; there are {cores}")
+        return self.express(workload)
 
 
-def add_servers(kernel: Kernel, workload: Workload) -> tuple[Server, ...]:
+def cores_of(workload: Workload) -> int:
+    """How many cores clients and servers are on."""
+    return 1 if workload.topology.core is Core.SAME else 2
+
+
+# --- parts that mechanisms are put together from ----------------------------------------------------------------------
+
+
+def client_names(workload: Workload) -> tuple[str, ...]:
+    """Return the clients' names."""
+    return (CLIENT,) if workload.clients == 1 else tuple(f"{CLIENT}{n}" for n in range(workload.clients))
+
+
+def add_clients(kernel: Kernel, workload: Workload) -> tuple[Client, ...]:
+    """Make the clients, before the servers so that they are first in every list."""
+    return tuple(kernel.client(name, core=CLIENT_CORE) for name in client_names(workload))
+
+
+def add_servers(kernel: Kernel, workload: Workload) -> Service:
     """Make the workload's servers, all at one endpoint.
 
     They take turns, since the longest waiter receives next: with a server for each of d steps, step i of every
@@ -82,49 +148,67 @@ def add_servers(kernel: Kernel, workload: Workload) -> tuple[Server, ...]:
     """
     core = CLIENT_CORE if workload.topology.core is Core.SAME else CLIENT_CORE + 1
     (role,) = workload.roles
-    first = None
+    endpoint = None
     servers = []
     for number in range(workload.processes):
         server = kernel.server(
             f"server{number}",
-            endpoint=first.endpoint if first else None,
+            endpoint=endpoint,
             image=role.data.image,
             block=role.data.block_bytes,
             service_ns=role.service_ns,
             device_ns=role.device_ns,
             core=core,
         )
-        first = first or server
+        endpoint = server.endpoint
         servers.append(server)
-    return tuple(servers)
+    assert endpoint is not None, "a workload has at least one process"
+    return Service({role.name: endpoint}, tuple(servers))
 
 
-def add_client(kernel: Kernel) -> Client:
-    """Make the client, before the servers so that it is first in every list."""
-    return kernel.client(CLIENT, core=CLIENT_CORE)
+Place = Callable[["Client", Mapping[str, Any]], "Attachment"]
+"""(client, what fills the slots) -> the graft, wherever it is."""
 
 
-def stage_in_client(kernel: Kernel, scenario: Scenario, mode: Mode) -> Stage:
-    """The handler runs in the client's user mode: what it sends becomes the next call or submission."""
-    client, servers = add_client(kernel), add_servers(kernel, scenario.workload)
-    slots = {scenario.binding.slot: servers[0].endpoint}
-    loaded = kernel.load(scenario.verified, to=client, slots=slots, engine=scenario.engine)
-    return stage_jobs(kernel, scenario, client, servers, loaded, mode)
+def stage_in_clients(kernel: Kernel, scenario: Scenario, mode: Mode) -> Stage:
+    """The handler runs in each client's user mode: what it sends becomes the next call or submission."""
+
+    def load(client: Client, slots: Mapping[str, Any]) -> Attachment:
+        return kernel.load(scenario.verified, to=client, slots=slots, engine=scenario.engine)
+
+    return stage_each(kernel, scenario, load, mode)
 
 
-def stage_jobs(
-    kernel: Kernel, scenario: Scenario, client: Client, servers: tuple[Server, ...], graft: Attachment, mode: Mode
-) -> Stage:
-    """Give the client the workload's operations; the arguments go into the map of `graft`, wherever that runs."""
-    workload, binding = scenario.workload, scenario.binding
-    jobs = kernel.jobs(
-        client,
-        graft=graft,
-        slot=servers[0].endpoint,
-        op=binding.op_number,
-        bodies=workload.operations.first,
-        map=binding.argument_map,
-        values=workload.operations.values,
-        think_ns=workload.arrivals.think_ns if isinstance(workload.arrivals, Closed) else 0,
+def stage_each(kernel: Kernel, scenario: Scenario, place: Place, mode: Mode) -> Stage:
+    """Make clients and servers, let `place` give each client its graft, and deal the operations."""
+    clients, service = add_clients(kernel, scenario.workload), add_servers(kernel, scenario.workload)
+    slots = service.slots(scenario.binding)
+    grafts = tuple(place(client, slots) for client in clients)
+    return Stage(clients, service, deal(kernel, scenario, clients, service, grafts), mode)
+
+
+def deal(
+    kernel: Kernel,
+    scenario: Scenario,
+    clients: tuple[Client, ...],
+    service: Service,
+    grafts: tuple[Attachment, ...],
+) -> tuple[Jobs, ...]:
+    """Give the clients the workload's operations in turn; the arguments go into the maps of their grafts."""
+    workload, binding, n = scenario.workload, scenario.binding, len(clients)
+    operations, arrivals = workload.operations, workload.arrivals
+    times = None if isinstance(arrivals, Closed) else arrivals.times_ns(len(operations))
+    return tuple(
+        kernel.jobs(
+            client,
+            graft=graft,
+            slot=service.endpoints[workload.roles[0].name],
+            op=binding.op_number,
+            bodies=operations.first[number::n],
+            map=binding.argument_map or None,
+            values=None if operations.values is None else operations.values[number::n],
+            arrivals_ns=None if times is None else times[number::n],
+            think_ns=arrivals.think_ns if isinstance(arrivals, Closed) else 0,
+        )
+        for number, (client, graft) in enumerate(zip(clients, grafts, strict=True))
     )
-    return Stage(client, servers, jobs, mode)

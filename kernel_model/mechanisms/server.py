@@ -13,8 +13,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kernel_model.mechanisms.counts import Counts
-from kernel_model.mechanisms.scenario import Mechanism, Scenario, Stage, add_client, add_servers, stage_jobs
+from kernel_model.mechanisms.counts import Counts, Prediction
+from kernel_model.mechanisms.predictions import whole
+from kernel_model.mechanisms.scenario import Mechanism, Scenario, Stage, add_clients, add_servers, deal
 from kernel_model.workloads.workload import Servers, Workload
 
 if TYPE_CHECKING:
@@ -22,23 +23,25 @@ if TYPE_CHECKING:
     from kernel_model.kernel import Kernel
 
 
-def predict(workload: Workload) -> Counts:
+def predict(workload: Workload) -> Prediction:
     """One call, one reply, and between several servers a forward for each further step, which switches."""
     d = workload.steps
     hops = 0 if workload.topology.servers is Servers.ONE else d - 1
-    return Counts(crossings=2 + hops, switches=2 + hops, wake_ups=1, user_activations=d)
+    each = Counts(crossings=2 + hops, switches=2 + hops, wake_ups=1, user_activations=d, submissions=1 + hops)
+    return whole(workload, each, across=2)
 
 
 def build(kernel: Kernel, scenario: Scenario) -> Stage:
     """Every server has the graft loaded, over the maps of the first."""
-    client, servers = add_client(kernel), add_servers(kernel, scenario.workload)
-    slots = {scenario.binding.slot: servers[0].endpoint}
+    clients, service = add_clients(kernel, scenario.workload), add_servers(kernel, scenario.workload)
     first: Attachment | None = None
-    for server in servers:
-        loaded = kernel.load(scenario.verified, to=server, slots=slots, maps=first, engine=scenario.engine)
+    for server in service.servers:
+        loaded = kernel.load(
+            scenario.verified, to=server, slots=service.slots(scenario.binding), maps=first, engine=scenario.engine
+        )
         first = first or loaded
-    assert first is not None
-    return stage_jobs(kernel, scenario, client, servers, first, "call")
+    assert first is not None, "a workload has at least one process"
+    return Stage(clients, service, deal(kernel, scenario, clients, service, (first,) * len(clients)))
 
 
-MECHANISM = Mechanism("server", "the servers pass the request on, the last replies", predict, build, moves_handler=True)
+MECHANISM = Mechanism("server", "the servers pass the request on, the last replies", predict, build, equal="sum")

@@ -171,7 +171,7 @@ def measured(outcome: Outcome) -> dict[str, Any]:
         "p50_band_ns": [_ns(end) for end in outcome.band] if outcome.band else None,
         "throughput": _rounded(outcome.throughput),
         "per_operation": outcome.counts.per_operation(operations),
-        "predicted_per_operation": predicted.per_operation(operations) if predicted else None,
+        "predicted_per_operation": predicted.per_operation(operations),
         "as_predicted": outcome.as_predicted,
         "longest_section_ns": _ns(outcome.longest_section_ps),
         "worst_release_ns": _ns(outcome.worst_release_ps),

@@ -16,7 +16,7 @@ from functools import cached_property
 
 from kernel_model.costs.bands import Sensitivity
 from kernel_model.experiments.point import Point
-from kernel_model.mechanisms.counts import AccountCounts, Counts, together
+from kernel_model.mechanisms.counts import AccountCounts, Counts, Prediction, together
 from kernel_model.results.statistics import Histogram, Interval, Summary
 
 PS_PER_NS = 1000
@@ -29,7 +29,7 @@ class Outcome:
     """One run.
 
     `latency`: ps, of the operations behind the warm-up, which took `window_ps` together. `counts` are totals over all
-    operations, as are `predicted` (None: nothing is predicted for such a point), `accounts` (by account and primitive)
+    operations, as are `predicted`, `accounts` (by account and primitive)
     and `spent` (ps by account and category). `sensitivity` says how the profile's uncertain figures move the median
     (None: time is no sum of charges there). `longest_section_ps` is the longest time that the kernel was not
     preemptible, `worst_release_ps` the longest that a ready thread of the highest priority waited for a core.
@@ -43,7 +43,7 @@ class Outcome:
     latency: Histogram
     window_ps: int
     counts: Counts
-    predicted: Counts | None
+    predicted: Prediction
     accounts: AccountCounts
     spent: Mapping[str, Mapping[str, int]]
     sensitivity: Sensitivity | None
@@ -72,9 +72,9 @@ class Outcome:
         return self.sensitivity.band() if self.sensitivity else None
 
     @property
-    def as_predicted(self) -> bool | None:
-        """Whether every count is what was predicted before the run; None if nothing was."""
-        return None if self.predicted is None else self.counts == self.predicted
+    def as_predicted(self) -> bool:
+        """Whether every predicted count is what was predicted before the run."""
+        return not self.counts.differences(self.predicted)
 
     @property
     def totals(self) -> Mapping[str, int]:

@@ -32,11 +32,11 @@ def tables(comparison: Comparison) -> Iterator[RenderableType]:
 
 
 def _predictions(comparison: Comparison) -> str:
-    if not any(row.outcome.predicted for row in comparison.rows if row.outcome):
-        return "No counts are predicted for servers on another core."
     if comparison.misses:
         return "All other counts are as predicted."
-    return "All counts are as predicted, and equal between mechanisms where they must be."
+    unknown = {row.outcome.predicted.why for row in comparison.rows if row.outcome} - {""}
+    rest = "".join(f" Not predicted: {why}." for why in sorted(unknown))
+    return f"All predicted counts are right, and equal between mechanisms where they must be.{rest}"
 
 
 def _head(comparison: Comparison) -> Text:

@@ -1,0 +1,57 @@
+"""From what one operation does to what a whole run does, and what cannot be foretold of it.
+
+A mechanism says what an operation of its own does on one core, in a closed loop, with nobody else about. `whole` adds
+what the workload brings along, the same for every mechanism:
+
+    think time       the client sleeps before each operation: one crossing, one interrupt, one wake-up, and a switch to
+                     it, as its core was idle
+    open loop        it sleeps only if it is not behind: how often is a matter of time, not of counting
+    many clients     who runs when is up to the scheduler, so switches and interrupts are not foretold
+    the other core   each wake-up between the cores brings an inter-processor interrupt; where two cores race for
+                     something (the mechanism says so) the outcome is a matter of time
+    early, recovers  the data decide how many requests there are
+"""
+
+from __future__ import annotations
+
+from kernel_model.mechanisms.counts import NAMES, Counts, Prediction
+from kernel_model.workloads.plan import Plan
+from kernel_model.workloads.workload import Closed, Core, Workload
+
+THINKING = Counts(crossings=1, switches=1, wake_ups=1, interrupts=1)
+TIMED = frozenset({"crossings", "switches", "wake_ups", "interrupts"})
+SCHEDULED = frozenset({"switches", "interrupts"})
+
+
+def whole(
+    workload: Workload, each: Counts, *, across: int = 0, races: str = "", timed: frozenset[str] = TIMED
+) -> Prediction:
+    """Return what all operations do if one alone does `each` on one core.
+
+    `across`: wake-ups between clients and servers in one operation. `races`: why, on two cores, the counts in `timed`
+    are not foretold ("": they are).
+    """
+    operations = len(workload.operations)
+    unknown: frozenset[str] = frozenset()
+    why: list[str] = []
+    if workload.plan.early or workload.plan.recovers:
+        return Prediction(Counts(), frozenset(NAMES), "the data decide how many requests an operation has")
+    if workload.topology.core is Core.OTHER:
+        each += Counts(interrupts=across)
+        if races:
+            unknown |= timed
+            why.append(races)
+    if not isinstance(workload.arrivals, Closed):
+        unknown |= TIMED
+        why.append("how often a client sleeps until its next operation is due depends on how long the last one took")
+    elif workload.arrivals.think_ns > 0:
+        each += THINKING
+    if workload.clients > 1:
+        unknown |= SCHEDULED
+        why.append("who runs next among several clients is up to the scheduler")
+    return Prediction(each.scaled(operations), unknown, "; ".join(why))
+
+
+def is_chain(plan: Plan) -> bool:
+    """Whether every step but the first waits for the one before it."""
+    return all(number - 1 in step.needs for number, step in enumerate(plan.steps) if number > 0)
