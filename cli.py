@@ -1,26 +1,40 @@
 """The command `graft`: thin commands over the four packages.
 
 Every command reads its input, calls one library function and prints the result. Heavy imports stay inside the
-commands, so that `graft --help` starts at once and `graft verify` never loads numba.
-
-Exit status: 0 accepted or ok, 1 rejected (the program, or a test of it), 2 usage or files, 3 a bug of ours.
-Data goes to standard output; diagnostics, progress and chatter go to standard error.
+commands, so that `graft --help` starts at once and `graft verify` never loads numba. What commands share is in
+`grafting/terminal.py`; the commands of the kernel model are in `kernel_model/commands/`, found by name when they are
+asked for.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import sys
 import traceback
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from grafting.terminal import (
+    BUG,
+    REJECTED,
+    USAGE,
+    bytes_argument,
+    emit,
+    emit_sarif,
+    file_argument,
+    format_option,
+    hook_option,
+    load,
+    read,
+    report,
+)
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator
+    from collections.abc import Callable
 
     from grafting import Diagnostic, Program
     from grafting.codes import Explanation
@@ -29,11 +43,23 @@ if TYPE_CHECKING:
     from jit.runs import Activity, RawResult, RunResult
     from verifier import Rejected, Verified
 
-REJECTED, USAGE, BUG = 1, 2, 3
+MODEL_COMMANDS = ("compare",)
+"""Commands in files of their own, `kernel_model/commands/NAME.py`."""
 
 
 class Commands(click.Group):
     """The command group: turns the two families of failure into exit statuses, in one place."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all commands."""
+        return sorted([*super().list_commands(ctx), *MODEL_COMMANDS])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return the command of that name, if there is one."""
+        if cmd_name in MODEL_COMMANDS:
+            command: click.Command = getattr(import_module(f"kernel_model.commands.{cmd_name}"), cmd_name)
+            return command
+        return super().get_command(ctx, cmd_name)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the chosen command."""
@@ -63,189 +89,10 @@ def _give_up(ctx: click.Context, reason: str, status: int) -> NoReturn:
     ctx.exit(status)
 
 
-# --- options and input shared by commands ----------------------------------------------------------------------------
-
-
-def _note_format(ctx: click.Context, _param: click.Parameter, value: str) -> str:
-    ctx.meta["output_format"] = value  # known to `Commands.invoke` even if the command fails
-    return value
-
-
 engine_option = click.option(
     "--engine", type=click.Choice(["python", "numba", "native"]), default="python",
     help="An interpreter's tier, or machine code, for which FILE is verified first.",
 )  # fmt: skip
-
-
-def format_option(*choices: str) -> Callable[[click.decorators.FC], click.decorators.FC]:
-    """Return the option `--output-format` with these choices, the first being the default."""
-    return click.option(
-        "--output-format",
-        type=click.Choice(choices),
-        default=choices[0],
-        callback=_note_format,
-        is_eager=True,
-        help="How to print results and diagnostics.",
-    )
-
-
-class HookName(click.ParamType["Hook"]):
-    """A hook for bytecode that does not say its own: `reply`, `raw_memory:SIZE`, `raw_context:SIZE`."""
-
-    name = "hook"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Hook:
-        """Return the hook called `value`."""
-        from grafting import hooks
-
-        if isinstance(value, hooks.Hook):
-            return value
-        name, _, size = str(value).partition(":")
-        if name in hooks.GRAFT_HOOKS and not size:
-            return hooks.GRAFT_HOOKS[name]
-        if name in ("raw_memory", "raw_context") and size.isdecimal():
-            return getattr(hooks, name)(int(size))  # type: ignore[no-any-return]
-        known = ", ".join([*hooks.GRAFT_HOOKS, "raw_memory:SIZE", "raw_context:SIZE"])
-        self.fail(f"{value!r} is not a hook; the hooks are {known}", param, ctx)
-
-
-hook_option = click.option(
-    "--hook", type=HookName(), help="The hook of an assembly file (.s): reply, raw_memory:SIZE …"
-)
-
-
-def _note_file(ctx: click.Context, _param: click.Parameter, value: Path | None) -> Path | None:
-    ctx.meta["file"] = str(value)  # what a log says was judged
-    return value
-
-
-file_argument = click.argument("file", type=click.Path(path_type=Path, allow_dash=True), callback=_note_file)
-
-
-def load(file: Path, hook: Hook | None = None) -> Program:
-    """Return the program in `file`: an ELF object by its magic number, assembly by `.s`, else source text."""
-    import grafting
-    from grafting import build_cache, hooks
-    from grafting.parsing import lexer
-
-    data = _read(file)
-    if data.startswith(b"\x7fELF"):
-        return grafting.Program.from_elf(data, filename=str(file))
-    source = lexer.decode(data, str(file))
-    if file.suffix == ".s":
-        return grafting.Program.from_assembly(source.text, hook or hooks.raw_context(192), name=file.stem)
-    return build_cache.compile_cached(source)
-
-
-def _read(file: Path) -> bytes:
-    return sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
-
-
-def bytes_argument(text: str) -> bytes:
-    """Return the bytes that `text` names: the content of a file of that name, else hexadecimal digits."""
-    with contextlib.suppress(OSError):  # digits may be too long for a file name
-        if Path(text).is_file():
-            return Path(text).read_bytes()
-    try:
-        return bytes.fromhex(text)
-    except ValueError as error:
-        raise click.BadParameter(f"{text!r} is neither a file nor hexadecimal digits") from error
-
-
-# --- output ----------------------------------------------------------------------------------------------------------
-
-
-def report(diagnostics: Collection[Diagnostic], style: str, **more: Any) -> None:
-    """Print diagnostics: text to standard error, JSON and SARIF to standard output; with `more` data, if any."""
-    from grafting import render
-
-    if style == "sarif":
-        witnesses = [{"witness": witness} for witness in more.get("witnesses", ())]
-        emit_sarif(diagnostics, REJECTED, properties=witnesses)
-        return
-    if style == "json":
-        emit({"schema": 1, "verdict": "rejected", "diagnostics": [render.as_dict(d) for d in diagnostics], **more})
-        return
-    color = sys.stderr.isatty() and "NO_COLOR" not in os.environ
-    for diagnostic in diagnostics:
-        text = render.concise(diagnostic) if style == "concise" else render.full(diagnostic, color=color)
-        click.echo(text, err=True)
-    if style == "full":
-        named = dict.fromkeys(diagnostic.code for diagnostic in diagnostics)
-        which = "this error" if len(named) == 1 else "these errors"
-        click.echo(f"for more about {which}: graft explain {' '.join(named)}", err=True)
-
-
-def report_with_witnesses(
-    program: Program, rejected: Rejected, file: Path, hook: Hook | None, style: str, output: Path | None
-) -> None:
-    """Print a rejection and a witness for each diagnostic, if one is found; write the first one's input to `output`."""
-    from jit.witness import show
-
-    told = show.tell(program, rejected.diagnostics, str(file), hook, None if output is None else str(output))
-    written = next((each.witness for each in told if each.witness is not None), None)
-    if output is not None and written is not None:
-        output.write_text(json.dumps(written.input_json(), indent=2) + "\n")
-    report(rejected.diagnostics, style, witnesses=[each.as_dict() for each in told])
-    if style not in ("json", "sarif"):
-        for each in told:
-            click.echo(each.text)
-
-
-def emit(data: Any) -> None:
-    """Print JSON data to standard output."""
-    click.echo(json.dumps(data, indent=2))
-
-
-def emit_sarif(diagnostics: Iterable[Diagnostic], status: int, **more: Any) -> None:
-    """Print the log of a run that ends with exit status `status` to standard output; `more` as `sarif.log` takes it."""
-    from grafting import sarif
-
-    file = click.get_current_context().meta.get("file", "")
-    emit(sarif.log(diagnostics, exit_code=status, file=file, **more))
-
-
-def console() -> Any:
-    """Return a rich console on standard output that honours NO_COLOR and keeps its width when piped."""
-    from rich.console import Console
-
-    return Console(width=None if sys.stdout.isatty() else 120, highlight=False)
-
-
-def _bounds_table(verified: Verified) -> str:
-    """Return the bounds of each handler in columns, as text: rich takes longer to import than a graft to verify."""
-    rows: list[tuple[str, ...]] = [("handler", "instructions", "sends", "bytes sent", "stack", "helper calls")]
-    for name, proof in verified.handlers.items():
-        b = proof.bounds
-        counts = (b.instructions, b.sends, b.bytes_sent, b.stack_bytes, b.helper_calls)
-        rows.append((name, *(f"{count:,}" for count in counts)))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(
-            cell.rjust(width) if n else cell.ljust(width)
-            for n, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    )
-
-
-@contextlib.contextmanager
-def progress(total: int) -> Iterator[Callable[[str], None]]:
-    """Show a bar on standard error while `total` steps run; yields what to call, with a text, before each step."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=total)
-        started = False
-
-        def advance(what: str) -> None:
-            nonlocal started
-            bar.update(task, description=what, advance=int(started))
-            started = True
-
-        yield advance
 
 
 # --- commands --------------------------------------------------------------------------------------------------------
@@ -273,6 +120,39 @@ def build(file: Path, output: Path | None, output_format: str) -> None:
         emit_sarif((), 0)
     else:
         click.echo(f"{target}: {len(data):,} bytes, {len(program.handlers)} handlers", err=True)
+
+
+def _bounds_table(verified: Verified) -> str:
+    """Return the bounds of each handler in columns, as text: rich takes longer to import than a graft to verify."""
+    rows: list[tuple[str, ...]] = [("handler", "instructions", "sends", "bytes sent", "stack", "helper calls")]
+    for name, proof in verified.handlers.items():
+        b = proof.bounds
+        counts = (b.instructions, b.sends, b.bytes_sent, b.stack_bytes, b.helper_calls)
+        rows.append((name, *(f"{count:,}" for count in counts)))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if n else cell.ljust(width)
+            for n, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    )
+
+
+def report_with_witnesses(
+    program: Program, rejected: Rejected, file: Path, hook: Hook | None, style: str, output: Path | None
+) -> None:
+    """Print a rejection and a witness for each diagnostic, if one is found; write the first one's input to `output`."""
+    from jit.witness import show
+
+    told = show.tell(program, rejected.diagnostics, str(file), hook, None if output is None else str(output))
+    written = next((each.witness for each in told if each.witness is not None), None)
+    if output is not None and written is not None:
+        output.write_text(json.dumps(written.input_json(), indent=2) + "\n")
+    report(rejected.diagnostics, style, witnesses=[each.as_dict() for each in told])
+    if style not in ("json", "sarif"):
+        for each in told:
+            click.echo(each.text)
 
 
 def show_states(program: Program, file: str, output_format: str) -> None:
@@ -325,7 +205,7 @@ def show(file: Path, stage: str, optimised: bool, hook: Hook | None, output_form
     from grafting import compiler
     from grafting.parsing import lexer
 
-    source = lexer.decode(_read(file), str(file))
+    source = lexer.decode(read(file), str(file))
     click.echo(compiler.show_ast(source) if stage == "ast" else compiler.show_ir(source, optimised=optimised))
 
 
@@ -597,76 +477,6 @@ def bench(
         output.write_text(text)
     else:
         click.echo(text, nl=False)
-
-
-class Numbers(click.ParamType[tuple[int, ...]]):
-    """Numbers from 1 on: one, a range `1..8`, or several of them separated by commas."""
-
-    name = "numbers"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
-        """Return the numbers in ascending order."""
-        if isinstance(value, tuple):
-            return value
-        found: set[int] = set()
-        for part in str(value).split(","):
-            low, dots, high = part.strip().partition("..")
-            if not low.isdecimal() or (dots and not high.isdecimal()):
-                self.fail(f"{value!r} is not a number, a range like 1..8, or a list of those", param, ctx)
-            found.update(range(int(low), int(high if dots else low) + 1))
-        if not found or min(found) < 1:
-            self.fail(f"{value!r} names no number from 1 on", param, ctx)
-        return tuple(sorted(found))
-
-
-@main.command()
-@click.argument("file", required=False, type=click.Path(path_type=Path), callback=_note_file)
-@click.option("--workload", default="btree", help="What is asked of the servers.")
-@click.option("--hops", "--depth", "hops", type=Numbers(), default="1..8", help="Requests in a chain: 4, 1..8, 1,3,5.")
-@click.option("--profile", "profiles", multiple=True, help="Cost profile: a name or a TOML file; default: all.")
-@click.option("--servers", multiple=True, type=click.Choice(["one", "each"]), default=("one", "each"),
-              help="One server for all requests of a chain, or one for each; default: both.")  # fmt: skip
-@click.option("--place", type=click.Choice(["same", "other"]), default="same", help="The servers' core.")
-@click.option("--operations", type=click.IntRange(1, 1_000_000), default=1000, help="Operations in each run.")
-@click.option("--work", "work_ns", type=click.IntRange(0), default=200, help="A server's work for a request, in ns.")
-@click.option("--seed", type=int, default=1)
-@click.option("--plot", type=click.Path(path_type=Path), help="Draw latency and speed-up into this .svg, .png or .pdf.")
-@format_option("full", "json", "csv")
-def compare(
-    file: Path | None,
-    hops: tuple[int, ...],
-    profiles: tuple[str, ...],
-    servers: tuple[str, ...],
-    plot: Path | None,
-    output_format: str,
-    **settings: Any,
-) -> None:
-    """Run a workload with FILE as a graft, by round trips and by every rival mechanism, in the simulated kernel."""
-    from kernel_model import costs
-    from kernel_model.experiments import compare as comparing
-    from kernel_model.experiments.point import point_of
-
-    if plot:
-        from kernel_model.results import plot as plotting
-
-        plotting.require(plot)
-    axes = {"hops": hops, "profile": profiles or costs.DEFAULT_PROFILES, "servers": servers}
-    base = point_of({"graft": str(file) if file else None, **settings})
-    points = comparing.mechanisms_of(comparing.grid(axes, base))
-    with progress(len(points)) as advance:
-        comparison = comparing.compare(points, progress=advance)
-    if plot:
-        plotting.draw(comparison, plot)
-        click.echo(f"{plot}: written", err=True)
-    match output_format:
-        case "json":
-            click.echo(comparison.to_json())
-        case "csv":
-            click.echo(comparison.to_csv(), nl=False)
-        case _:
-            from kernel_model.results import report as reporting
-
-            console().print(*reporting.tables(comparison), sep="\n")
 
 
 @main.command()

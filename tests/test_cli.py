@@ -87,8 +87,8 @@ def test_unsafe_assembly_is_rejected(tmp_path: Path) -> None:
     [
         ("verify", "no-such-file.graft"),
         ("verify", BTREE, "--hook", "nonsense"),
-        ("compare", BTREE, "--depth", "0"),
-        ("compare", BTREE, "--depth", "a..b"),
+        ("compare", BTREE, "--hops", "a..b"),
+        ("compare", BTREE, "--hops", "8..1"),
         ("run", BTREE, "--message", "zz"),
         ("unknown",),
     ],

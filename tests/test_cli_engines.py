@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 import cli
 import grafting
 import verifier
-from grafting import limits
+from grafting import limits, terminal
 from jit import bench, runs, trace
 from jit.native import engine, listing, llvm
 
@@ -230,7 +230,7 @@ def test_native_code_and_the_numba_tier_are_timed_like_the_reference_and_give_th
 
 def test_a_program_that_is_not_verified_is_timed_without_native_code(assembly: Callable[[str], str]) -> None:
     file = assembly("r3 = r1\nr3 ^= 5\nr3 ^= 5\nr0 = *(u8 *)(r3 + 0)\nexit\n")
-    program = cli.load(Path(file), grafting.hooks.raw_memory(1))
+    program = terminal.load(Path(file), grafting.hooks.raw_memory(1))
     report = bench.bench(program, bench.inputs(program), ("python", "native"), clock=Ticks(), most=2)
     assert [bool(timing.samples) for timing in report.timings] == [True, False]
     assert "the verifier rejects it" in report.timings[1].reason

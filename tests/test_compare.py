@@ -14,7 +14,8 @@ from btree_runs import LOOKUPS, sample, small_tree
 import verifier
 from grafting import GraftError, compile_graft
 from kernel_model import costs
-from kernel_model.experiments.compare import compare, grid, mechanisms_of
+from kernel_model.experiments.axes import by_mechanisms, grid
+from kernel_model.experiments.compare import compare
 from kernel_model.experiments.point import Point
 from kernel_model.experiments.run import measure, run
 from kernel_model.mechanisms import ALL, mechanism_of
@@ -28,8 +29,9 @@ from kernel_model.workloads.workload import Servers, Topology, Workload, bind
 HOPS = (1, 2)
 CALL, SERVER, GRAFT = (mechanism_of(name) for name in ("call", "server", "graft"))
 ONE_POINT = Point(hops=2, servers="one", operations=LOOKUPS)
-POINTS = mechanisms_of(
-    grid({"profile": costs.DEFAULT_PROFILES, "servers": ("one", "each"), "hops": HOPS}, Point(operations=LOOKUPS))
+POINTS = by_mechanisms(
+    grid({"profile": costs.DEFAULT_PROFILES, "servers": ("one", "each"), "hops": HOPS}, Point(operations=LOOKUPS)),
+    [mechanism.name for mechanism in ALL],
 )
 
 
@@ -72,7 +74,7 @@ def result(runner: Runner) -> Comparison:
 
 def small(runner: Runner, *mechanisms: Mechanism, point: Point = ONE_POINT) -> Comparison:
     """One point of the grid, the deepest tree with one server, by these mechanisms."""
-    points = mechanisms_of([point], [mechanism.name for mechanism in mechanisms])
+    points = by_mechanisms([point], [mechanism.name for mechanism in mechanisms])
     return compare(points, runner=Runner(runner.verified, runner.trees, *mechanisms), mechanisms=mechanisms)
 
 
@@ -109,7 +111,7 @@ def test_no_time_of_a_lookup_is_left_uncharged(result: Comparison) -> None:
 
 def test_each_run_is_announced_once(runner: Runner) -> None:
     said: list[str] = []
-    compare(mechanisms_of([ONE_POINT], ["call"]), runner=runner, progress=said.append)
+    compare(by_mechanisms([ONE_POINT], ["call"]), runner=runner, progress=said.append)
     assert len(said) == 1
 
 
@@ -189,7 +191,7 @@ def test_json_has_what_is_needed_to_repeat_the_run(result: Comparison) -> None:
 
 def test_a_point_is_run_with_its_workloads_own_defaults_where_it_says_nothing() -> None:
     (row,) = compare(
-        mechanisms_of([Point(operations=1)], ["call"]), runner=lambda point: CannotExpress(str(point.hops))
+        by_mechanisms([Point(operations=1)], ["call"]), runner=lambda point: CannotExpress(str(point.hops))
     ).rows
     assert row.point.hops is not None
     assert row.result == CannotExpress(str(row.point.hops))

@@ -1,6 +1,6 @@
 """Run one workload by every mechanism, over chain lengths, topologies and profiles.
 
-A comparison is a list of points that differ in their mechanism, and in whatever else is asked; `grid` makes it. Points
+A comparison is a list of points that differ in their mechanism, and in whatever else is asked (`axes.grid`). Points
 that differ in the mechanism alone did the same operations and are judged together. Besides what each run checks for
 itself (`experiments.run`), a comparison checks the accounting question: work, helper calls, instructions and copied
 bytes must be equal, per account, to those of the round trip (`mechanisms.counts`). A difference is a miss.
@@ -8,12 +8,9 @@ bytes must be equal, per account, to those of the round trip (`mechanisms.counts
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
 
-from kernel_model.experiments.point import Point, point_of
+from kernel_model.experiments.point import Point
 from kernel_model.experiments.preparation import completed
 from kernel_model.experiments.run import run
 from kernel_model.mechanisms import ALL
@@ -23,20 +20,6 @@ from kernel_model.results.comparison import BASELINE, Comparison, Row
 from kernel_model.results.outcome import Outcome
 
 Runner = Callable[[Point], Outcome | CannotExpress]
-NAMES: tuple[str, ...] = tuple(mechanism.name for mechanism in ALL)
-
-
-def grid(axes: Mapping[str, Sequence[Any]], base: Point | None = None) -> tuple[Point, ...]:
-    """Return all points whose fields are taken from `axes`, the last one varying fastest; the rest is that of `base`.
-
-    Raises GraftError G0858 for a field or a value that a point cannot have.
-    """
-    return tuple(point_of(dict(zip(axes, values, strict=True)), base) for values in itertools.product(*axes.values()))
-
-
-def mechanisms_of(points: Iterable[Point], names: Sequence[str] = NAMES) -> tuple[Point, ...]:
-    """Return each point by each mechanism."""
-    return tuple(replace(point, mechanism=name) for point in points for name in names)
 
 
 def compare(
