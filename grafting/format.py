@@ -310,6 +310,8 @@ class _Printer:
             case syntax.ArmTimer():
                 head = ("arm ", *phrases.expression(statement.timer), " after ", *phrases.expression(statement.delay))
                 self._fallible(head, statement.otherwise)
+            case syntax.Release():
+                self._fallible(phrases.release(statement), statement.otherwise)
             case _:
                 text = phrases.simple(statement)
                 self._line(phrases.parenthesised(text, bare=separate or flat(text)[0] not in "-["))
@@ -356,6 +358,6 @@ def _is_closed(statement: syntax.Stmt) -> bool:
     match statement:
         case syntax.If() | syntax.For() | syntax.While() | syntax.Match() | syntax.Break() | syntax.Continue():
             return True
-        case syntax.Let() | syntax.Assign() | syntax.Send() | syntax.ArmTimer():
+        case syntax.Let() | syntax.Assign() | syntax.Send() | syntax.ArmTimer() | syntax.Release():
             return statement.otherwise is not None
     return False

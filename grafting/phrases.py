@@ -76,9 +76,6 @@ def simple(statement: syntax.Stmt | syntax.Expr) -> Text:
             return ("delete ", *expression(statement.target))
         case syntax.Disarm():
             return ("disarm ", *expression(statement.timer))
-        case syntax.Release():
-            status = (" status ", *expression(statement.status)) if statement.status else ()
-            return ("release ", *expression(statement.tag), *status)
         case syntax.Hint():
             return ("hint ", *expression(statement.address), " pages ", *expression(statement.pages))
         case syntax.ExprStmt():
@@ -97,6 +94,12 @@ def _verdict(verdict: syntax.Verdict, keywords: frozenset[str] = frozenset({"sta
         operand = (" ", *parenthesised(text, bare=bare))
     status = (" status ", *expression(verdict.status)) if verdict.status else ()
     return (verdict.name, *operand, *status)
+
+
+def release(statement: syntax.Release) -> Text:
+    """Return `release tag [status n]`, without the `else`."""
+    status = (" status ", *expression(statement.status)) if statement.status else ()
+    return ("release ", *expression(statement.tag), *status)
 
 
 def send(statement: syntax.Send) -> Text:
@@ -217,7 +220,8 @@ def step(tree: syntax.TestStep) -> Text:
             return _trigger(tree)
         case syntax.Expect():
             armed = ((" armed ", *plain(timer), " after ", *plain(delay)) for timer, delay in tree.armed)
-            effects = [*map(_sent, tree.sent), *armed]
+            released = (_released(tag, status) for tag, status in tree.released)
+            effects = [*map(_sent, tree.sent), *armed, *released]
             return (
                 "expect ",
                 *_verdict(tree.verdict, _AFTER_ANSWER),
@@ -230,6 +234,10 @@ def step(tree: syntax.TestStep) -> Text:
             assert value is not None
             key = ("[", *expression(tree.key), "]") if tree.key else ()
             return (f"expect {tree.name.name}", *key, " == ", *expression(value))
+
+
+def _released(tag: syntax.Expr, status: syntax.Expr | None) -> Text:
+    return (" released ", *plain(tag), *((" status ", *plain(status)) if status is not None else ()))
 
 
 def _sent(message: syntax.SentMessage) -> Text:

@@ -317,10 +317,11 @@ class Disarm(Node):
 
 @dataclass(frozen=True, slots=True)
 class Release(Node):
-    """`release tag [status n]`: let a held operation go on (status 0) or fail."""
+    """`release tag [status n] [else { .. }]`: let a held operation go on (status 0) or fail."""
 
     tag: Expr
     status: Expr | None
+    otherwise: Block | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -531,11 +532,15 @@ class SentMessage(Node):
 
 @dataclass(frozen=True, slots=True)
 class Expect(Node):
-    """`expect consume, sent disk.read(101), armed 7 after 1000`: the verdict and everything that left the handler."""
+    """`expect consume, sent disk.read(101), armed 7 after 1000, released 8`: the verdict and all that left the handler.
+
+    `released` are pairs of a tag and a status (None: 0).
+    """
 
     verdict: Verdict
     sent: tuple[SentMessage, ...]
     armed: tuple[tuple[Expr, Expr], ...]
+    released: tuple[tuple[Expr, Expr | None], ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,12 @@ lower-case hex, numbers are ints. In order of a test:
      "line": N}                                                      run one activation
     {"do": "expect", "verdict": N, "verdict_text": TEXT, "line": N,
      "sent": [{"slot": N, "op": N, "tag": N | null, "body": HEX, "text": TEXT}, ..],
-     "armed": [[ID, DELAY_NS], ..], "answer": {"status": N, "body": HEX} | null}
+     "armed": [[ID, DELAY_NS], ..], "released": [[TAG, STATUS], ..] | null, "answer": {"status": N, "body": HEX} | null}
     {"do": "expect_map", "map": NAME, "key": HEX, "value": HEX | null, "line": N, "text": TEXT}
     {"do": "expect_state", "section": NAME, "offset": N, "value": HEX, "line": N, "text": TEXT}
 
-An `expect` concerns the last event before it; `tag` null matches any; `handler` is null where the graft has none for
-the event (the verdict is then 0). `text` is the source of the step, for failure messages.
+An `expect` concerns the last event before it; `tag` null matches any, `released` null too; `handler` is null where the
+graft has none for the event (the verdict is then 0). `text` is the source of the step, for failure messages.
 """
 
 from __future__ import annotations

@@ -522,8 +522,18 @@ class ArmTimer:
 
 
 @dataclass(frozen=True, slots=True)
+class Release:
+    """Helper 1006; a non-zero status of the call runs `otherwise`, which is empty where nothing is said."""
+
+    tag: Expr
+    status: Expr
+    otherwise: Block
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
 class CallStatus:
-    """`disarm` (helper 1005), `release` (1006), `hint` (1007): the status is ignored, none of them can do harm."""
+    """`disarm` (helper 1005), `hint` (1007): the status is ignored, none of them can do harm."""
 
     helper: int
     arguments: tuple[Expr, ...]
@@ -541,7 +551,8 @@ class Evaluate:
 
 Stmt = (
     Declare | Bind | Alias | Write | WriteAbsent | MapStore | MapUpdate | Delete | If | For | While | Match | Break
-    | Continue | ReturnValue | ReturnVerdict | ReturnAnswer | Send | ArmTimer | CallStatus | Evaluate
+    | Continue | ReturnValue | ReturnVerdict | ReturnAnswer | Send | ArmTimer | Release | CallStatus
+    | Evaluate
 )  # fmt: skip
 
 # --- items -----------------------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from grafting.program import Program, SlotSpec
-from jit.events import Answer, Armed, Cancelled, Send
+from jit.events import Answer, Armed, Cancelled, Release, Send
 from jit.values import Types, hexadecimal
 
 
@@ -41,6 +41,11 @@ def answer_text(answer: Answer | None) -> str:
     if answer is None:
         return "no answer"
     return f"status {answer.status}, body {hexadecimal(answer.body)}"
+
+
+def release_text(release: Release) -> str:
+    """Return how a held operation was let go."""
+    return f"{release.tag}" if release.status == 0 else f"{release.tag} status {release.status}"
 
 
 def timer_text(timer: Armed | Cancelled) -> str:

@@ -1,8 +1,8 @@
 """The tests inside a graft: each runs from a fresh state, step by step, as `grafting.testcases` describes.
 
 An expectation is exact. Its verdict is the last event's, its messages are all that were sent, in order, its timers all
-that were armed: what is not mentioned must not have happened. A fault, or a cost above the handler's budget, fails the
-test at its event.
+that were armed, its releases all that were let go: what is not mentioned must not have happened. A fault, or a cost
+above the handler's budget, fails the test at its event.
 
     for result in run_tests(program):
         print("ok" if result.passed else "FAIL", result.name, *result.failures)
@@ -19,9 +19,9 @@ from grafting.hooks import Event
 from grafting.program import Program, TestCase
 from grafting.testcases import Step
 from jit.activation import activate
-from jit.describe import answer_text, body_text, op_name, send_text, slot_name, timer_text
+from jit.describe import answer_text, body_text, op_name, release_text, send_text, slot_name, timer_text
 from jit.dispatch import subject_for
-from jit.events import Activation, Answer, Armed, Message, Send, verdict_name
+from jit.events import Activation, Answer, Armed, Message, Release, Send, verdict_name
 from jit.faults import Fault
 from jit.overrun import overrun
 from jit.state import GraftState
@@ -117,6 +117,10 @@ class _Result:
         return tuple(t for t in self.activation.timers if isinstance(t, Armed)) if self.activation else ()
 
     @property
+    def released(self) -> tuple[Release, ...]:
+        return self.activation.releases if self.activation else ()
+
+    @property
     def answer(self) -> Answer | None:
         return self.activation.answer if self.activation else None
 
@@ -188,6 +192,10 @@ class _Test:
             expected = _list([timer_text(Armed(id_, delay)) for id_, delay in step["armed"]])
             got = _list([timer_text(timer) for timer in last.armed])
             self._fail(step, f"expected to be armed: {expected}; got: {got}")
+        if step.get("released") is not None and [[r.tag, r.status] for r in last.released] != step["released"]:
+            expected = _list([release_text(Release(tag, status)) for tag, status in step["released"]])
+            got = _list([release_text(release) for release in last.released])
+            self._fail(step, f"expected to be released: {expected}; got: {got}")
         if step["answer"] is not None:
             answer = Answer(step["answer"]["status"], bytes.fromhex(step["answer"]["body"]))
             if last.answer != answer:

@@ -121,7 +121,6 @@ def _simple_statements() -> st.SearchStrategy[syntax.Stmt]:
         st.just(syntax.Continue()),
         st.builds(syntax.Delete, expressions),
         st.builds(syntax.Disarm, expressions),
-        st.builds(syntax.Release, expressions, st.none() | expressions),
         st.builds(syntax.Hint, expressions, expressions),
         st.builds(syntax.ExprStmt, calls),
     )
@@ -142,6 +141,7 @@ def _statements_over(block: st.SearchStrategy[syntax.Block]) -> st.SearchStrateg
         st.builds(syntax.Match, expressions, st.lists(arms, max_size=2).map(tuple)),
         _sends.flatmap(lambda parts: st.builds(lambda o: syntax.Send(**parts, otherwise=o), otherwise)),
         st.builds(syntax.ArmTimer, expressions, expressions, otherwise),
+        st.builds(syntax.Release, expressions, st.none() | expressions, otherwise),
     )
 
 
@@ -229,6 +229,7 @@ _steps: st.SearchStrategy[syntax.TestStep] = st.one_of(
     st.builds(
         syntax.Expect, verdicts, st.lists(_sent, max_size=2).map(tuple),
         st.lists(st.tuples(expressions, expressions), max_size=1).map(tuple),
+        st.lists(st.tuples(expressions, st.none() | expressions), max_size=1).map(tuple),
     ),
     st.builds(syntax.ExpectState, _subjects, st.none() | expressions, expressions),
     st.builds(syntax.ExpectState, _subjects, expressions, st.none()),

@@ -151,7 +151,7 @@ def test_steps_of_a_test_are_plain_bytes() -> None:
         {"do": "state", "section": ".bss", "offset": 4, "value": "01000000"},
         {"do": "now", "ns": 5},
         {"do": "event", "handler": "submit", "tag": 9, "badge": 0, "status": 0, "slot": 0, "op": 0, "body": "07000000"},
-        {"do": "expect", "verdict": 0, "armed": [[2, 3]], "answer": None,
+        {"do": "expect", "verdict": 0, "armed": [[2, 3]], "released": [], "answer": None,
          "sent": [{"slot": 0, "op": 0, "tag": 1, "body": "08000000", "text": "sent s.a(8) tag 1"}]},
         {"do": "expect_state", "section": ".bss", "offset": 8, "value": "00000000"},
         {"do": "expect_map", "map": "m", "key": "04000000", "value": None},

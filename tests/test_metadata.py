@@ -40,7 +40,7 @@ WHOLE = Metadata(
                 {"do": "event", "handler": "timer", "tag": 7, "badge": 0, "status": -5, "slot": 0, "op": 0, "body": ""},
                 {"do": "expect", "verdict": 0, "verdict_text": "done", "line": 2, "armed": [[7, 1000]],
                  "sent": [{"slot": 0, "op": 0, "tag": None, "body": "65", "text": "sent disk.read(101)"}],
-                 "answer": None},
+                 "released": [[8, -5]], "answer": None},
                 {"do": "expect_map", "map": "wanted", "key": "07", "value": None, "line": 2, "text": "no wanted[7]"},
                 {"do": "expect_state", "section": ".bss", "offset": 8, "value": "03", "line": 2, "text": "hops == 3"},
             ),
@@ -110,6 +110,7 @@ def test_padding_behind_the_text_is_allowed() -> None:
         (lambda c: c["tests"][0]["steps"].append({"do": "now"}), "no field `ns`"),
         (lambda c: c["tests"][0]["steps"][0].update(key="0"), "not bytes in lower-case hex"),
         (lambda c: c["tests"][0]["steps"][4].update(armed=[[1]]), "1 elements, not 2"),
+        (lambda c: c["tests"][0]["steps"][4].update(released=[[1, 1 << 31]]), "`.tests[0].steps[4].released[0][1]`"),
     ],
 )
 def test_each_malformation_is_named_with_its_path(change: Callable[[dict[str, Any]], Any], words: str) -> None:

@@ -34,8 +34,13 @@ exit
 ANSWER = "*(u64 *)(r10 - 8) = 5\nr1 = 0\nr2 = r10\nr2 += -8\nr3 = 8\ncall 1003\nr0 = 1\nexit\n"
 CLOCK = "call 5\nr1 = map_value 1 + 0 ll\n*(u64 *)(r1 + 0) = r0\nr0 = 0\nexit\n"
 STORE = "*(u64 *)(r10 - 8) = 7\nr1 = map 0 ll\nr2 = r10\nr2 += -8\nr3 = r2\nr4 = 0\ncall 2\nr0 = 0\nexit\n"
+HOLD = "r0 = 1\nexit\n"
+RELEASE = "r1 = *(u64 *)(r1 + 16)\nr2 = -5\ncall 1006\nr0 = 0\nexit\n"
 FAULT = "r1 = 0\nr0 = *(u8 *)(r1 + 0)\nexit\n"
-HANDLERS = {"reply": SEND, "request/kv.get": ANSWER, "schedule": CLOCK, "timer": STORE, "failure": FAULT}
+HANDLERS = {
+    "reply": SEND, "request/kv.get": ANSWER, "schedule": CLOCK, "timer": STORE, "failure": FAULT, "submit": HOLD,
+    "reply/disk.write": RELEASE,
+}  # fmt: skip
 
 
 def event(handler: str | None, **more: Any) -> dict[str, Any]:
@@ -87,6 +92,7 @@ SEVEN = "07" + "00" * 7
         ({"do": "map", "map": "wanted", "key": SEVEN, "value": "00" * 8}, event("timer"),
          {"do": "expect_map", "map": "wanted", "key": SEVEN, "value": SEVEN, "line": 4, "text": "t"},
          {"do": "expect_map", "map": "wanted", "key": "00" * 8, "value": None, "line": 4, "text": "t"}),
+        (event("submit"), expect(1), event("reply/disk.write"), expect(0, released=[[7, -5]])),
         ({"do": "state", "section": ".bss", "offset": 8, "value": "2a"},
          {"do": "expect_state", "section": ".bss", "offset": 7, "value": "002a00", "line": 4, "text": "t"}),
     ],
@@ -109,6 +115,10 @@ def test_a_test_whose_expectations_are_met_passes(steps: tuple[dict[str, Any], .
          "line 3: expected to be sent: disk.read(101), disk.read(101); got: disk.read(101) tag 7"),
         ((event("reply"), expect(1, sent=[sent(READ)])),
          "line 3: expected to be armed: nothing; got: 7 after 1000"),
+        ((event("submit"), event("reply/disk.write"), expect(0, released=[])),
+         "line 3: expected to be released: nothing; got: 7 status -5"),
+        ((event("reply/disk.write"), expect(0, released=[[7, 0]])),
+         "line 3: expected to be released: 7; got: nothing"),
         ((event("request/kv.get"), expect(1, answer={"status": -5, "body": ""})),
          "line 3: expected the answer status -5, body (empty); got: status 0, body 05000000 00000000"),
         ((event("schedule"), {"do": "expect_state", "section": ".bss", "offset": 0, "value": SEVEN, "line": 9,

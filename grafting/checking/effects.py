@@ -15,8 +15,8 @@ from grafting.checking import walk
 from grafting.checking.reporter import Reporter
 from grafting.diagnostics import Label, Span
 
-SEND, ARM = 1000, 1004
-WORDS = {SEND: "send", ARM: "arm", 1005: "disarm", 1006: "release", 1007: "hint"}
+SEND, ARM, RELEASE = 1000, 1004, 1006
+WORDS = {SEND: "send", ARM: "arm", 1005: "disarm", RELEASE: "release", 1007: "hint"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,8 @@ def effects(body: typed.Block, known: Mapping[typed.Function, Effects]) -> Effec
                 found.helpers.setdefault(SEND, here)
             case typed.ArmTimer():
                 found.helpers.setdefault(ARM, here)
+            case typed.Release():
+                found.helpers.setdefault(RELEASE, here)
             case typed.CallStatus(helper=helper):
                 found.helpers.setdefault(helper, here)
             case typed.MapStore(map=map_) | typed.Delete(map=map_):

@@ -131,6 +131,8 @@ class Expansion:
                 return _add(self._sum([tag, deadline, *given], KERNEL_CALL + 2 * len(grants)), self._payload(payload))
             case typed.ArmTimer(timer=timer, delay=delay):
                 return self._sum([timer, delay], KERNEL_CALL)
+            case typed.Release(tag=tag, status=status):
+                return self._sum([tag, status], KERNEL_CALL)
             case typed.CallStatus(arguments=arguments):
                 return self._sum(arguments, 4)
             case typed.Evaluate(function=function, arguments=arguments):

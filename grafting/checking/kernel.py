@@ -127,11 +127,11 @@ def disarm(cx: Context, stmt: syntax.Disarm) -> typed.CallStatus | None:
     return typed.CallStatus(1005, (timer,), stmt.span) if timer else None
 
 
-def release(cx: Context, stmt: syntax.Release) -> typed.CallStatus | None:
-    """Return `release tag [status n]`; status 0 lets the operation go on."""
+def release(cx: Context, stmt: syntax.Release, otherwise: typed.Block) -> typed.Release | None:
+    """Return `release tag [status n] else ..`; status 0 lets the operation go on."""
     tag = demand(cx, stmt.tag, U64)
     status = demand(cx, stmt.status, I32) if stmt.status is not None else typed.Literal(0, I32, stmt.span)
-    return typed.CallStatus(1006, (tag, status), stmt.span) if tag and status else None
+    return typed.Release(tag, status, otherwise, stmt.span) if tag and status else None
 
 
 def hint(cx: Context, stmt: syntax.Hint) -> typed.CallStatus | None:

@@ -167,6 +167,8 @@ class _Analysis:
                 self._all([tag, deadline, *(grant for grant in grants if not isinstance(grant, int))], facts)
             case typed.ArmTimer(timer=timer, delay=delay):
                 self._all([timer, delay], facts)
+            case typed.Release(tag=tag, status=status):
+                self._all([tag, status], facts)
             case typed.CallStatus(arguments=arguments):
                 self._all(arguments, facts)
         self._forget(facts)

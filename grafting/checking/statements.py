@@ -96,7 +96,7 @@ def statement(cx: Context, stmt: syntax.Stmt) -> list[typed.Stmt]:
         case syntax.Disarm():
             return _one(kernel.disarm(cx, stmt))
         case syntax.Release():
-            return _one(kernel.release(cx, stmt))
+            return _one(kernel.release(cx, stmt, _otherwise(cx, stmt.otherwise) or typed.Block((), False, stmt.span)))
         case syntax.Hint():
             return _one(kernel.hint(cx, stmt))
         case syntax.ExprStmt():

@@ -259,14 +259,16 @@ class _Test:
         verdict = self._verdict(self._event, step.verdict)
         sent = [self._sent(message) for message in step.sent]
         armed = [self._armed(*pair) for pair in step.armed]
+        released = [self._released(*pair) for pair in step.released]
         answer = self._answer(step.verdict) if step.verdict.name == "answer" else None
-        if verdict is None or None in sent or None in armed:
+        if verdict is None or None in sent or None in armed or None in released:
             return None
         if step.verdict.name == "answer" and answer is None:
             return None
         return {
             "do": "expect", "verdict": verdict, "verdict_text": self._report.text(step.verdict.span),
-            "line": step.span.line, "sent": sent, "armed": armed, "answer": answer,
+            "line": step.span.line, "sent": sent, "armed": armed, "released": released,
+            "answer": answer,
         }  # fmt: skip
 
     def _verdict(self, event: str, given: syntax.Verdict) -> int | None:
@@ -312,3 +314,10 @@ class _Test:
         found = [constants.evaluate(self._items, expr, U64) for expr in (timer, delay)]
         values = [constant.value for constant in found if constant is not None]
         return values if len(values) == len(found) else None
+
+    def _released(self, tag: syntax.Expr, status: syntax.Expr | None) -> list[int] | None:
+        found = constants.evaluate(self._items, tag, U64)
+        how = constants.evaluate(self._items, status, I32) if status is not None else None
+        if found is None or (status is not None and how is None):
+            return None
+        return [found.value, how.value if how is not None else 0]

@@ -43,6 +43,7 @@ def inner_blocks(stmt: typed.Stmt) -> tuple[typed.Block, ...]:
             | typed.MapUpdate(otherwise=otherwise)
             | typed.Send(otherwise=otherwise)
             | typed.ArmTimer(otherwise=otherwise)
+            | typed.Release(otherwise=otherwise)
         ):
             return (otherwise,)
         case typed.If(then=then, otherwise=otherwise):
@@ -101,7 +102,7 @@ def _changes_memory(stmt: typed.Stmt) -> bool:
             return bool(place.steps) or not isinstance(place.root, typed.Variable)
         case (
             typed.WriteAbsent() | typed.MapStore() | typed.MapUpdate() | typed.Delete() | typed.Send()
-            | typed.ArmTimer() | typed.CallStatus()
+            | typed.ArmTimer() | typed.Release() | typed.CallStatus()
         ):  # fmt: skip
             return True
         case _:
@@ -155,6 +156,8 @@ def operand_events(stmt: typed.Stmt) -> Iterator[Event]:
             yield from _by_address(payload)
         case typed.ArmTimer(timer=timer, delay=delay):
             yield from expressions(timer, delay)
+        case typed.Release(tag=tag, status=status):
+            yield from expressions(tag, status)
         case typed.CallStatus(arguments=arguments):
             yield from expressions(*arguments)
         case typed.Evaluate(function=function, arguments=arguments, span=span):

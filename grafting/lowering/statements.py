@@ -73,6 +73,8 @@ def statement(f: Frame, stmt: typed.Stmt) -> None:
             _send(f, stmt)
         case typed.ArmTimer():
             _arm(f, stmt)
+        case typed.Release():
+            _release(f, stmt)
         case typed.CallStatus(helper, arguments):
             operands = [word(number(f, argument)) for argument in arguments]
             f.ir.at(stmt.span)
@@ -441,6 +443,19 @@ def _arm(f: Frame, stmt: typed.ArmTimer) -> None:
     timer, delay = number(f, stmt.timer), number(f, stmt.delay)
     f.ir.at(stmt.span)
     status = f.call("timer_arm", word(timer), word(delay))
+    good = f.ir.label("good")
+    f.ir.branch(f.failed(status), refused, good)
+    f.ir.begin(good)
+    _otherwise(f, refused, stmt.otherwise, end)
+
+
+def _release(f: Frame, stmt: typed.Release) -> None:
+    refused, end = f.ir.label("refused"), f.ir.label("released")
+    operands = word(number(f, stmt.tag)), word(number(f, stmt.status))
+    f.ir.at(stmt.span)
+    status = f.call("release", *operands)
+    if not stmt.otherwise.statements:
+        return
     good = f.ir.label("good")
     f.ir.branch(f.failed(status), refused, good)
     f.ir.begin(good)

@@ -340,7 +340,7 @@ _STEPS: Final[Mapping[str, Mapping[str, str]]] = {
     },
     "expect": {
         "verdict": "number", "verdict_text": "text?", "line": "number?", "sent": "sends", "armed": "pairs",
-        "answer": "answer?",
+        "released": "releases?", "answer": "answer?",
     },
     "expect_map": {"map": "text", "key": "hex", "value": "hex?", "line": "number?", "text": "text?"},
     "expect_state": {"section": "text", "offset": "number", "value": "hex", "line": "number?", "text": "text?"},
@@ -376,6 +376,11 @@ def _check_item(item: Value, kind: str) -> None:
             for pair in item.items(limits.METADATA_BYTES):
                 for number in pair.exactly(2):
                     number.number(0, _U64)
+        case "releases":
+            for pair in item.items(limits.METADATA_BYTES):
+                tag, status = pair.exactly(2)
+                tag.number(0, _U64)
+                status.number(-(1 << 31), (1 << 31) - 1)
         case _:
             _check(item, _ANSWER)
 

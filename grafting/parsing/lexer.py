@@ -28,7 +28,8 @@ HARD_WORDS = frozenset(
 )  # never a name, but after a dot and before a colon
 SOFT_WORDS = frozenset(
     "after answer armed array badge budget bytes cap deadline expect failure from given graft grant hash limit map"
-    " max no op pages promise reply request schedule sent state status steer submit tag test timer with".split()
+    " max no op pages promise released reply request schedule sent state status steer submit tag test timer"
+    " with".split()
 )  # names, but where a clause may begin with them
 
 SIGNS: Mapping[str, str] = {

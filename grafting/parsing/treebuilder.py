@@ -269,7 +269,11 @@ class TreeBuilder:
             case "disarm":
                 return syntax.Disarm(self.expression(parts[0], below), span=span)
             case "release":
-                return syntax.Release(self.expression(parts[0], below), self._optional(parts[1], below), span=span)
+                tag, status, otherwise = parts
+                return syntax.Release(
+                    self.expression(tag, below), self._optional(status, below), self._otherwise(otherwise, below),
+                    span=span,
+                )  # fmt: skip
             case "hint":
                 return syntax.Hint(self.expression(parts[0], below), self.expression(parts[1], below), span=span)
         raise InternalError(f"no statement is called {tree.data}")
@@ -526,10 +530,14 @@ class TreeBuilder:
         verdict, *effects = tree.children
         sent: list[syntax.SentMessage] = []
         armed: list[tuple[syntax.Expr, syntax.Expr]] = []
+        released: list[tuple[syntax.Expr, syntax.Expr | None]] = []
         for effect in effects:
             parts = effect.children
             if effect.data == "armed":
                 armed.append((self.expression(parts[0], 1), self.expression(parts[1], 1)))
+                continue
+            if effect.data == "released":
+                released.append((self.expression(parts[0], 1), self._optional(parts[1], 1)))
                 continue
             slot, op, arguments, tag = parts
             sent.append(
@@ -541,7 +549,9 @@ class TreeBuilder:
                     span=span_of(effect),
                 )
             )
-        return syntax.Expect(self._verdict(verdict, 1), tuple(sent), tuple(armed), span=span_of(tree))
+        return syntax.Expect(
+            self._verdict(verdict, 1), tuple(sent), tuple(armed), tuple(released), span=span_of(tree)
+        )  # fmt: skip
 
 
 def _is_place(target: syntax.Expr) -> bool:
