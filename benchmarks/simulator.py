@@ -17,7 +17,8 @@ from kernel_model import costs
 from kernel_model.kernel import Kernel
 from kernel_model.mechanisms import ALL
 from kernel_model.mechanisms.scenario import Scenario
-from kernel_model.workloads import btree, catalogue
+from kernel_model.workloads import btree
+from kernel_model.workloads.lookups import btree_lookups
 from kernel_model.workloads.workload import DEFAULT_TOPOLOGIES, Answer, bind
 
 SAMPLE = Path(__file__).resolve().parents[1] / "samples" / "btree_lookup.graft"
@@ -31,7 +32,7 @@ def main(lookups: int) -> None:
     with tempfile.TemporaryDirectory() as directory:
         image = btree.write_image(Path(directory), DEPTH)
         for topology in DEFAULT_TOPOLOGIES:
-            workload = catalogue.btree_lookups(image, topology, lookups=lookups, seed=1)
+            workload = btree_lookups(image, topology, lookups=lookups, seed=1)
             scenario = Scenario(workload, verified, bind(verified.program, workload))
             for mechanism in ALL:
                 kernel = Kernel(profile)

@@ -13,7 +13,8 @@ import verifier
 from grafting import compile_graft
 from kernel_model import Kernel
 from kernel_model.mechanisms.scenario import Mechanism, Scenario, cores_of
-from kernel_model.workloads import btree, catalogue
+from kernel_model.workloads import btree
+from kernel_model.workloads.lookups import btree_lookups
 from kernel_model.workloads.workload import Answer, Topology, Workload, bind
 
 SAMPLE = Path(__file__).resolve().parents[1] / "samples" / "btree_lookup.graft"
@@ -44,7 +45,7 @@ def small_tree(directory: Path, depth: int) -> btree.Image:
 
 
 def lookups(image: btree.Image, topology: Topology) -> Workload:
-    return catalogue.btree_lookups(image, topology, lookups=LOOKUPS, seed=1)
+    return btree_lookups(image, topology, lookups=LOOKUPS, seed=1)
 
 
 def run(verified: verifier.Verified, workload: Workload, mechanism: Mechanism) -> Run:

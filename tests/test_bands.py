@@ -20,7 +20,8 @@ from kernel_model.costs.bands import Move, Sensitivity, sensitivity
 from kernel_model.kernel import Kernel
 from kernel_model.mechanisms import ALL
 from kernel_model.mechanisms.scenario import Mechanism, Scenario
-from kernel_model.workloads import btree, catalogue
+from kernel_model.workloads import btree
+from kernel_model.workloads.lookups import btree_lookups
 from kernel_model.workloads.workload import TOPOLOGIES, Core, Topology, Workload, bind
 
 SAMPLE = Path(__file__).resolve().parents[1] / "samples" / "btree_lookup.graft"
@@ -101,7 +102,7 @@ def test_on_one_core_the_kernel_is_as_linear_as_the_band_assumes(
     mechanism: Mechanism, topology: Topology, image: btree.Image, verified: verifier.Verified
 ) -> None:
     operations = 20
-    workload = catalogue.btree_lookups(image, topology, lookups=operations, seed=1)
+    workload = btree_lookups(image, topology, lookups=operations, seed=1)
     profile = costs.load("linux-host")
     typical, counts = run(mechanism, workload, profile, verified)
     predicted = sensitivity(profile, counts, operations, typical).moves

@@ -23,7 +23,8 @@ from kernel_model.mechanisms.counts import Prediction
 from kernel_model.mechanisms.scenario import CannotExpress, Mechanism, Scenario
 from kernel_model.results.comparison import Comparison
 from kernel_model.results.outcome import Outcome
-from kernel_model.workloads import btree, catalogue
+from kernel_model.workloads import btree
+from kernel_model.workloads.lookups import btree_lookups
 from kernel_model.workloads.workload import Servers, Topology, Workload, bind
 
 HOPS = (1, 2)
@@ -57,7 +58,7 @@ class Runner:
     def __call__(self, point: Point) -> Outcome | CannotExpress:
         assert point.hops is not None
         topology = Topology(Servers(point.servers))
-        workload = catalogue.btree_lookups(self.trees[point.hops], topology, lookups=point.operations, seed=point.seed)
+        workload = btree_lookups(self.trees[point.hops], topology, lookups=point.operations, seed=point.seed)
         scenario = Scenario(workload, self.verified, bind(self.verified.program, workload))
         return measure(point, scenario, self.mechanisms[point.mechanism], tier="python")
 

@@ -42,9 +42,9 @@ class Point:
 
     What is asked: `workload` (of `workloads.catalogue`), done `operations` times in all by `clients` clients, each of
     `hops` dependent requests with replies of `size` bytes and `work_ns` of a server's work, the topmost `cached` levels
-    being known to the client. When: `think_ns` after the last one ended, or at `load` operations a second. Where:
-    `servers`, `serving`, `place` of the servers (the client's core or another). In all of these None is the workload's
-    own default; `experiments.run.completed` fills it in.
+    being known to the client; of the requests the share `failures` fails. When: `think_ns` after the last one ended, or
+    at `load` operations a second. Where: `servers`, `serving`, `place` of the servers (the client's core or another).
+    In all of these None is the workload's own default; `experiments.run.completed` fills it in. See `workloads.kinds`.
 
     By whom: `mechanism`, with the graft in the file `graft` (None: the workload's own sample). In which kernel:
     `profile` (a name or a TOML file), `cores`, `activation`, `charge`, `engine`, `locks`. `warm_up` is the fraction of
@@ -64,6 +64,7 @@ class Point:
     clients: int | None = None
     think_ns: int | None = None
     load: float | None = None
+    failures: float | None = None
     profile: str = "sel4-skylake"
     cores: int = 1
     activation: Activation = "eager"
@@ -85,6 +86,8 @@ class Point:
                 raise fail("G0858", f"`{name}` is at least {least}, not {value}")
         if self.load is not None and not self.load > 0:
             raise fail("G0858", f"`load` is above 0 operations a second, not {self.load}")
+        if self.failures is not None and not 0 <= self.failures <= 1:
+            raise fail("G0858", f"`failures` is a share from 0 to 1, not {self.failures}")
         if not 0 <= self.warm_up < 1:
             raise fail("G0858", f"`warm_up` is a fraction from 0 to below 1, not {self.warm_up}")
 

@@ -25,7 +25,7 @@ import sys
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from hashlib import blake2b
 from pathlib import Path
 
@@ -84,6 +84,15 @@ class Image:
     shape: Shape
     path: Path
     records: Records
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """A tree in memory: its shape, the records that it holds, and its blocks."""
+
+    shape: Shape
+    records: Records
+    data: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,17 +184,24 @@ def _fill(rows: NDArray[np.void], keys: NDArray[np.uint64], below: NDArray[np.ui
     return bounds[:-1]
 
 
+@lru_cache(maxsize=4)  # up to 20 MB each
+def tree(depth: int) -> Tree:
+    """Return the tree of `depth` levels over the Unicode names. Raises GraftError G0821 if there can be none."""
+    shape = plan(depth, len(unicode_names()))
+    records = unicode_records(shape.keys)
+    return Tree(shape, records, build(records, shape))
+
+
 def write_image(directory: Path, depth: int) -> Image:
     """Build the tree of `depth` levels over the Unicode names and write it to `directory`/depth-N.btree.
 
     Raises GraftError G0821 for a depth that no fan-out gives, OSError if the file cannot be written.
     """
-    shape = plan(depth, len(unicode_names()))
-    records = unicode_records(shape.keys)
+    made = tree(depth)
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / f"depth-{depth}.btree"
-    path.write_bytes(build(records, shape))
-    return Image(shape, path, records)
+    path.write_bytes(made.data)
+    return Image(made.shape, path, made.records)
 
 
 def lookup(image: bytes, key: int) -> Lookup:
