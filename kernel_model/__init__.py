@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kernel_model.accounting import Account as Account
+    from kernel_model.contexts import Context as Context
+    from kernel_model.contexts import Use as Use
     from kernel_model.handles import Attachment as Attachment
     from kernel_model.handles import Client as Client
     from kernel_model.handles import Endpoint as Endpoint
@@ -26,7 +28,9 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Account": "accounting",
+    "Context": "contexts",
     "Kernel": "kernel",
+    "Use": "contexts",
     **dict.fromkeys(
         ("Attachment", "Client", "Endpoint", "Exponential", "Jobs", "Process", "Server", "Statistics", "Uniform"),
         "handles",
@@ -37,6 +41,7 @@ __all__ = [
     "Account",
     "Attachment",
     "Client",
+    "Context",
     "Endpoint",
     "Exponential",
     "Jobs",
@@ -45,6 +50,7 @@ __all__ = [
     "Server",
     "Statistics",
     "Uniform",
+    "Use",
 ]
 
 

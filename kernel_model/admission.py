@@ -35,7 +35,7 @@ def bound_ps(program: Program, bounds: CostVector, worst: Any, engine: str) -> i
     The helpers `copy` and `fill` write into one map value or one stack frame, which bounds their bytes.
     """
     base = prices.NATIVE if engine == "native" else prices.INTERPRETED
-    total = int(worst[prices.ACTIVATE]) + int(worst[prices.ACCOUNT_SWITCH])
+    total = int(worst[prices.ACTIVATE]) + 2 * int(worst[prices.ACCOUNT_SWITCH])
     total += 2 * int(worst[prices.CLOCK_READ]) + int(worst[prices.DEBIT])
     total += sum(count * int(worst[base + class_]) for class_, count in enumerate(bounds.by_class))
     longest_copy = max([limits.STACK_BYTES, *(spec.value_size for spec in program.maps)])

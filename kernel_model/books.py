@@ -7,6 +7,8 @@
 4. Little's law, L = lambda W, as an identity over the run: the time-integral of the number in flight (from the counts)
    equals the sum of the times in flight (from each object's own clock).
 5. Utilisation: a core's idle time and its busy time make up its clock; 1 for each core's idle account.
+6. Where there are scheduling contexts: all of them together used what the cores were not idle, plus what is ahead of
+   the sections under way; and the refills of each sum to its budget.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from grafting.diagnostics import InternalError
-from kernel_model.core import tables
+from kernel_model.core import prices, tables
 from kernel_model.core.tables import Tables
 
 DIGIT = 40  # bits of the low word of a wide sum, see core.billing
@@ -39,6 +41,21 @@ def check(k: Tables, ahead: int) -> None:
     _check_kind(meter, "request", now, k.request["sent_at"][live].tolist(), "requests_submitted", "requests_ended")
     pending = _operations_in_flight(k)
     _check_kind(meter, "operation", now, pending, "operations_submitted", "operations_completed")
+    if k.config[0]["contexts"]:
+        _equal("the contexts and the clock", int(k.consumed.sum()), busy(k))
+        for context in k.context[1 : int(k.config[0]["contexts"]) + 1]:
+            amounts = k.refill["amount"][context["first"] : context["first"] + context["refills"]]
+            _equal("a budget and its refills", int(amounts.sum()), int(context["budget"]))
+
+
+def busy(k: Tables) -> int:
+    """Return the ps that the cores were not idle so far, and will not be until the sections under way are over."""
+    now = int(k.meter[0]["now"])
+    total = 0
+    for core in k.core[: int(k.config[0]["cores"])]:
+        idle = int(k.spent[core["account"], prices.IN_IDLE])
+        total += now - idle + (int(core["end"]) - now if core["phase"] == tables.KERNEL else 0)
+    return total
 
 
 def _operations_in_flight(k: Tables) -> list[int]:

@@ -14,6 +14,14 @@
             request = yield reply(request, b"...")    # and receives the next
 
 Only what is yielded costs anything. A generator that returns ends its process.
+
+The timeout handler of a passive server is an `except DonorExhausted` around its yields:
+
+    try:
+        yield compute(500)
+    except DonorExhausted as lost:                    # the sender's budget is gone, and he has been told `timed_out`
+        undo(lost.request)                            # from here on the server's own context pays
+        request = yield receive()
 """
 
 from __future__ import annotations
@@ -45,6 +53,14 @@ class Request:
     op: int
     badge: int
     body: bytes
+
+
+class DonorExhausted(Exception):
+    """The scheduling context on which a passive server worked is used up; `request` is lost. See `core.budgets`."""
+
+    def __init__(self, request: Request) -> None:
+        super().__init__(f"the sender of request {request.tag} is out of budget")
+        self.request = request
 
 
 @dataclass(frozen=True, slots=True)

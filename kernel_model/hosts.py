@@ -29,6 +29,7 @@ class Host:
         self.row = process.row
         self.script = program(kernel, process)
         self.action: hosting.Action | None = None
+        self.request: hosting.Request | None = None  # the last received
 
     @property
     def _process(self) -> Any:
@@ -37,7 +38,11 @@ class Host:
     def resume(self) -> None:
         """Give the generator what its last action came to, and take its next one."""
         try:
-            self.action = self.script.send(None if self.action is None else self._result(self.action))
+            if self._process["told_late"] and self.request is not None:
+                self._process["told_late"] = 0
+                self.action = self.script.throw(hosting.DonorExhausted(self.request))
+            else:
+                self.action = self.script.send(None if self.action is None else self._result(self.action))
         except StopIteration:
             self.action = None
             self._ask(tables.SYS_EXIT)
@@ -159,7 +164,8 @@ class Host:
             return None
         row = k.request[r]
         body = k.arena[row["body"] : row["body"] + row["length"]].tobytes()
-        return hosting.Request(int(row["tag"]) & (2 * SIGN - 1), int(row["op"]), int(row["badge"]), body)
+        self.request = hosting.Request(int(row["tag"]) & (2 * SIGN - 1), int(row["op"]), int(row["badge"]), body)
+        return self.request
 
     def _drop_drafts(self) -> None:
         """Forget what the kernel would not take; the errno says so. A bad capability leaves it among the rejects."""

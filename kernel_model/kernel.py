@@ -35,7 +35,9 @@ from kernel_model import books, costs
 from kernel_model.accounting import Account
 from kernel_model.admission import EAGER_NS, FUEL_NS
 from kernel_model.attachments import chain, place
+from kernel_model.contexts import Context, Use, add_context, uses
 from kernel_model.core import chance, endings, prices, scripts, simulate, tables
+from kernel_model.core.contexts import UNLIMITED
 from kernel_model.core.storage import Storage
 from kernel_model.core.tables import NEVER, NONE, Tables
 from kernel_model.handles import (
@@ -102,6 +104,7 @@ class Kernel:
         self._processes: dict[str, Process] = {}
         self._accounts: dict[str, int] = {}
         self._starting: list[int] = []
+        self._contexts: dict[str, Context] = {}
         self._hosts: dict[int, Host] = {}
         self._images: dict[bytes, int] = {}
         self._scratch: dict[tuple[int, str], int] = {}
@@ -185,11 +188,14 @@ class Kernel:
         core: int = 0,
         priority: int = 8,
         capacity: int = 64,
+        context: Context | None = None,
+        passive: bool = False,
     ) -> Server:
         """Return a new server process: it replies with block number (the request's u64) of `image`, or with `reply`.
 
         Without `endpoint` it gets one of its own. `service_ns` is its work for a request, `device_ns` a time that it
-        sleeps in each. Raises OSError if the image cannot be read.
+        sleeps in each. With `passive` it runs on the context of the request that it serves, and on `context` only where
+        that is exhausted and it gives up the request (`core.budgets`). Raises OSError if the image cannot be read.
         """
         endpoint = endpoint or self.endpoint(name, capacity)
         if image is None:
@@ -204,14 +210,18 @@ class Kernel:
             self.tables.row[row][field] = value
         self.tables.row[row + 1]["a"] = self.distribution(service_ns)
         self.tables.row[row + 1]["b"] = NONE if device_ns == 0 else self.distribution(device_ns)
-        number = self._process(name, core, priority, tables.B_SERVER, row=row, endpoint=endpoint.row, cq_capacity=64)
+        number = self._process(
+            name, core, priority, tables.B_SERVER, context, passive, row=row, endpoint=endpoint.row, cq_capacity=64
+        )
         self._own(endpoint, number)
         self._starting.append(number)
         return self._named(Server(self, name, number, endpoint))
 
-    def client(self, name: str, *, core: int = 0, priority: int = 8, completions: int = 64) -> Client:
+    def client(
+        self, name: str, *, core: int = 0, priority: int = 8, completions: int = 64, context: Context | None = None
+    ) -> Client:
         """Return a new client process with room for `completions` completions; `jobs` and `Client.run` give it work."""
-        number = self._process(name, core, priority, tables.B_CLIENT, cq_capacity=completions)
+        number = self._process(name, core, priority, tables.B_CLIENT, context, cq_capacity=completions)
         return self._named(Client(self, name, number))
 
     def process(
@@ -223,9 +233,11 @@ class Kernel:
         core: int = 0,
         priority: int = 8,
         completions: int = 64,
+        context: Context | None = None,
+        passive: bool = False,
     ) -> Process:
-        """Return a new process whose user mode is a Python generator (`kernel_model.hosting`)."""
-        number = self._process(name, core, priority, tables.B_HOST, cq_capacity=completions)
+        """Return a new process whose user mode is a Python generator (`hosting`). `passive`: see `server`."""
+        number = self._process(name, core, priority, tables.B_HOST, context, passive, cq_capacity=completions)
         if endpoint is not None:
             self.tables.process[number]["endpoint"] = endpoint.row
             self._own(endpoint, number)
@@ -243,10 +255,14 @@ class Kernel:
         core: int = 0,
         priority: int = 8,
         completions: int = 64,
+        context: Context | None = None,
+        passive: bool = False,
     ) -> Process:
         """Return a new process that does these rows (`kernel_model.hosting`), compiled: no Python while it runs."""
         first = self.storage.add("row", len(rows) + 1, op=scripts.HALT)
-        number = self._process(name, core, priority, tables.B_SCRIPT, cq_capacity=completions, row=first)
+        number = self._process(
+            name, core, priority, tables.B_SCRIPT, context, passive, cq_capacity=completions, row=first
+        )
         for offset, fields in enumerate(script_rows(self, number, rows, first)):
             self.tables.row[first + offset] = fields
         if endpoint is not None:
@@ -255,7 +271,26 @@ class Kernel:
         self._starting.append(number)
         return self._named(Process(self, name, number))
 
-    def _process(self, name: str, core: int, priority: int, behaviour: int, **fields: int) -> int:
+    def context(self, budget_ns: float, period_ns: float, name: str | None = None) -> Context:
+        """Return a new scheduling context: `budget_ns` of core time in each `period_ns` (`core.contexts`).
+
+        Give it to processes by `context=`; several may share one. Raises GraftError G0812 for a budget that no thread
+        could run on, or that is more than its period.
+        """
+        made = add_context(self, budget_ns, period_ns, name or f"context{len(self._contexts) + 1}")
+        self._contexts[made.name] = made
+        return made
+
+    def _process(
+        self,
+        name: str,
+        core: int,
+        priority: int,
+        behaviour: int,
+        context: Context | None,
+        passive: bool = False,
+        **fields: int,
+    ) -> int:
         if name in self._accounts:
             raise fail("G0801", f"there is a process or account `{name}` already")
         if not 0 <= core < self.tables.config[0]["cores"]:
@@ -264,7 +299,11 @@ class Kernel:
             raise fail("G0801", f"process `{name}`: priority {priority} is not in 0 .. {tables.PRIORITIES - 1}")
         account = self.storage.account()
         self._accounts[name] = account
-        number = self.storage.add_process(core=core, priority=priority, behaviour=behaviour, account=account, **fields)
+        own = UNLIMITED if context is None else context.row
+        number = self.storage.add_process(
+            core=core, priority=priority, behaviour=behaviour, account=account, context=own, on=own, passive=passive,
+            **fields,
+        )  # fmt: skip
         row = self.tables.process[number]
         for index, word in enumerate(chance.seeds(self.seed, number)):
             row[f"r{index}"] = word
@@ -504,6 +543,14 @@ class Kernel:
             MappingProxyType(dict(zip(prices.CATEGORIES, spent.tolist(), strict=True))),
             MappingProxyType({p.name: int(n) for p, n in zip(prices.PRIMITIVES, count, strict=True) if n}),
         )
+
+    @property
+    def contexts(self) -> Mapping[str, Use]:
+        """What each scheduling context has used so far, by name; `unlimited` is of all processes without one.
+
+        It is kept from the making of the first context on. Empty while there is none.
+        """
+        return MappingProxyType(uses(self, self._contexts.values()))
 
     @property
     def totals(self) -> Account:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import numpy as np
 from kernels import CHASE, CONSUME, DELIVER, chain_image, verified
 
 import verifier
 from jit.hot import TierName
-from kernel_model import Client, Endpoint, Exponential, Kernel, Server, Uniform
+from kernel_model import Client, Context, Endpoint, Exponential, Kernel, Server, Uniform
 from kernel_model.hosting import Call, Cancel, Compute, Jump, Receive, Reply, Row, Sleep, Submit, Think, Wait
 
 ANSWER = """
@@ -105,12 +106,25 @@ class Scenario:
         )
         self.servers: list[Server] = []
         self.endpoints: list[Endpoint] = []
+        self.contexts: list[Context] = []
+        if self.draw.random() < 0.4:
+            self.contexts = [self._context() for _ in range(self.draw.randint(1, 3))]
         self._servers()
         self._scripts()
         self.clients = [self._client(i) for i in range(self.draw.randint(1, 3))]
 
     def place(self) -> dict[str, int]:
         return {"core": self.draw.randrange(self.cores), "priority": self.draw.choice((7, 8, 8, 9))}
+
+    def _context(self) -> Context:
+        period = self.draw.choice((500, 1_000, 4_000))
+        return self.kernel.context(period * self.draw.choice((0.2, 0.5, 1.0)), period)
+
+    def runs_on(self, *, passive: bool = False) -> dict[str, Any]:
+        """Perhaps a scheduling context, perhaps only what others lend."""
+        if self.contexts and passive and self.draw.random() < 0.4:
+            return {"passive": True}
+        return {"context": self.draw.choice(self.contexts)} if self.contexts and self.draw.random() < 0.6 else {}
 
     def _servers(self) -> None:
         image = chain_image(self.draw.randint(1, 6))
@@ -125,6 +139,7 @@ class Scenario:
                 device_ns=self.draw.choice((0, 0, 900)),
                 capacity=self.draw.choice((0, 1, 2, 8)),
                 **self.place(),
+                **self.runs_on(passive=True),
             )
             self.servers.append(server)
             self.endpoints.append(server.endpoint)
@@ -135,14 +150,14 @@ class Scenario:
             Reply(b"12345678", self.draw.choice((0, -5)), True),
             Jump(1),
         ]
-        self.kernel.script("scripted", rows, endpoint=own, **self.place())
+        self.kernel.script("scripted", rows, endpoint=own, **self.place(), **self.runs_on(passive=True))
         self.endpoints.append(own)
 
     def _scripts(self) -> None:
         for number in range(self.draw.randint(0, 2)):
             rows: list[Row] = [self._row() for _ in range(self.draw.randint(1, 8))]
             rows += [Compute(50), Jump(0, self.draw.randint(1, 3)), Wait(9, None)]
-            self.kernel.script(f"script{number}", rows, completions=4, **self.place())
+            self.kernel.script(f"script{number}", rows, completions=4, **self.place(), **self.runs_on())
 
     def _row(self) -> Row:
         to = self.draw.choice(self.endpoints)
@@ -160,7 +175,8 @@ class Scenario:
                 return Wait(self.draw.randint(1, 3), None)
 
     def _client(self, number: int) -> Client:
-        client = self.kernel.client(f"client{number}", completions=self.draw.choice((4, 16)), **self.place())
+        completions = self.draw.choice((4, 16))
+        client = self.kernel.client(f"client{number}", completions=completions, **self.place(), **self.runs_on())
         at = {"disk": self.draw.choice(self.endpoints)}
         kind = self.draw.choice(("none", "attach", "attach", "load", "kernel only"))
         if kind == "attach":

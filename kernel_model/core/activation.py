@@ -30,6 +30,7 @@ from jit.machine import EXITED, HELPER, TRUSTING, begin, write_context
 from jit.words import i64
 from kernel_model.core.apart import apart
 from kernel_model.core.billing import charge, operation_begins, payer, request_begins, trace
+from kernel_model.core.contexts import FOR_GRAFT, FOR_KERNEL, available, pay, spare, time_in_section
 from kernel_model.core.helpers import serve_helper
 from kernel_model.core.lists import append, first, pop
 from kernel_model.core.pools import take_operation
@@ -72,6 +73,7 @@ from kernel_model.core.tables import (
     NOT_IN_KERNEL,
     O_GRAFT,
     OFF_MODE,
+    OVER_BUDGET,
     OVER_EAGER,
     OVER_FUEL,
     Q_OUTBOX,
@@ -187,8 +189,9 @@ def show_timer(k: Tables, id_: int) -> None:
 
 
 @hot
-def admit(k: Tables, g: int, h: int, fuel: int) -> int:
-    """Return NO_REASON if handler `h` may run in this section, else why not."""
+def admit(k: Tables, g: int, h: int, fuel: int, x: int) -> int:
+    """Return NO_REASON if handler `h` may run in this section, on the fuel and the context `x` of its payer, else why
+    not."""
     config, meter, graft = k.config[0], k.meter[0], k.graft[g]
     bound = k.handler[h]["bound"]
     if config["activation"] == OFF_MODE or graft["state"] != ATTACHED:
@@ -197,9 +200,24 @@ def admit(k: Tables, g: int, h: int, fuel: int) -> int:
         return OVER_EAGER
     if fuel <= bound + 2 * config["exit_cost"]:
         return OVER_FUEL
+    if config["contexts"] != 0 and not can_pay(k, x, bound):
+        return OVER_BUDGET
     if k.process[graft["process"]]["priority"] < next_priority(k, meter["core"]):
         return LOWER_PRIORITY
     return NO_REASON
+
+
+@hot
+def can_pay(k: Tables, x: int, bound: int) -> bool:
+    """Whether context `x` (in charge mode `current`: that of whoever runs) has budget for an activation.
+
+    More than its bound and two exits must be there: then it never draws what is not due yet, on which the theorem of
+    `contexts` rests, and whoever runs afterwards can still leave the kernel.
+    """
+    if k.config[0]["charge_mode"] == CURRENT:
+        x = k.meter[0]["paying"]
+    pay(k, NONE, k.meter[0]["paying_for"])
+    return bool(available(k, x, time_in_section(k)) > bound + spare(k))
 
 
 # --- running ----------------------------------------------------------------------------------------------------------
@@ -254,13 +272,19 @@ def charge_run(k: Tables, account: int, category: int, engine: int) -> None:
 
 @apart
 @hot
-def activate(k: Tables, g: int, h: int, account: int) -> int:
-    """Run an admitted handler in the kernel and commit its sends; return its verdict."""
+def activate(k: Tables, g: int, h: int, account: int, x: int) -> int:
+    """Run an admitted handler in the kernel, on an account and a context, and commit its sends; return its verdict."""
     meter, config, graft = k.meter[0], k.config[0], k.graft[g]
     handler = k.handler[h]
     before = meter["section"]
-    if config["charge_mode"] == CURRENT and meter["process"] != NONE:
-        account = payer(k, meter["process"])
+    others = meter["paying"]
+    if config["charge_mode"] == CURRENT:
+        x = others
+        if meter["process"] != NONE:
+            account = payer(k, meter["process"])
+    if config["contexts"] != 0:
+        pay(k, x, FOR_GRAFT)
+    meter["context"] = x
     meter["in_user"] = 0
     meter["eager_used"] += handler["bound"]
     trace(k, X_ACTIVATE, g, h, meter["tag"], meter["event"])
@@ -268,14 +292,16 @@ def activate(k: Tables, g: int, h: int, account: int) -> int:
     if config["charge_mode"] == METERED:
         charge(k, account, IN_GRAFT, CLOCK_READ, TWO)
         charge(k, account, IN_GRAFT, DEBIT, ONE)
-    elif config["charge_mode"] == SWITCHED:
-        charge(k, account, IN_GRAFT, ACCOUNT_SWITCH, ONE)
+    elif config["charge_mode"] == SWITCHED and (meter["process"] == NONE or payer(k, meter["process"]) != account):
+        charge(k, account, IN_GRAFT, ACCOUNT_SWITCH, TWO)  # there and back
     verdict = run_handler(k, g, h, account, IN_GRAFT)
     cost = meter["section"] - before
     graft["activations"] += 1
     graft["spent"] += cost
     handler["worst_seen"] = max(handler["worst_seen"], cost)
     commit(k, g, account, max(meter["fuel"] - cost, 0))
+    if config["contexts"] != 0:
+        pay(k, others, FOR_KERNEL)
     return verdict
 
 
@@ -357,6 +383,7 @@ def open_operation(k: Tables, r: int, origin: int) -> int:
     operation["submitted_at"] = meter["now"]
     operation["serial"] = next_serial(k)
     operation["origin"] = origin
+    operation["context"] = meter["context"] if origin == O_GRAFT else k.process[request["process"]]["on"]
     operation["outstanding"] = 1
     operation["reserved"] = 0
     operation["cookie"] = request["cookie"]

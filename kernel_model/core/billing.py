@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Final
 
 from jit.hot import hot, inlined
-from kernel_model.core.prices import COPY_BYTE, IN_COPY, IN_KERNEL, SLOW_PATH
+from kernel_model.core.prices import COPY_BYTE, IN_COPY, IN_KERNEL, IN_USER, SLOW_PATH, WORK
 from kernel_model.core.tables import NONE, Tables
 
 _DIGIT: Final = 40  # bits of the low word of a wide sum
@@ -34,6 +34,17 @@ def charge_transfer(k: Tables, account: int, length: int) -> None:
     if length > window:
         charge(k, account, IN_KERNEL, SLOW_PATH, 1)
         charge(k, account, IN_COPY, COPY_BYTE, length - window)
+
+
+@hot
+def cut_burst(k: Tables, p: int) -> None:
+    """End the burst of process `p`, which does not run: what of it will never run is not charged after all."""
+    process = k.process[p]
+    section = k.meter[0]["section"]
+    charge(k, process["account"], IN_USER, WORK, process["owed"] - process["left"])
+    k.meter[0]["section"] = section
+    process["left"] = 0
+    process["owed"] = 0
 
 
 @hot

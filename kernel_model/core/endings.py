@@ -15,14 +15,14 @@ from __future__ import annotations
 from typing import Final
 
 from jit.hot import hot
-from kernel_model.core.billing import charge, trace
+from kernel_model.core.billing import cut_burst, trace
+from kernel_model.core.budgets import release
 from kernel_model.core.heap import drop_timer
 from kernel_model.core.helpers import forget_timer
 from kernel_model.core.lists import first, pop, unlink
 from kernel_model.core.ops import discard_drafts, withdraw
 from kernel_model.core.outcomes import finish
 from kernel_model.core.pools import give_completion, give_request
-from kernel_model.core.prices import IN_USER, WORK
 from kernel_model.core.schedule import delist
 from kernel_model.core.tables import (
     CANCELLED,
@@ -31,6 +31,7 @@ from kernel_model.core.tables import (
     NO_OUTCOME,
     NONE,
     PEER_DIED,
+    POSTPONED,
     Q_CALLERS,
     Q_COMPLETIONS,
     Q_DRAFTS,
@@ -94,22 +95,20 @@ def kill(k: Tables, p: int) -> None:
 
 @hot
 def stop(k: Tables, p: int) -> None:
-    """Take a process from wherever it runs or waits. What of a burst will never run is not charged after all."""
+    """Take a process from wherever it runs or waits."""
     process = k.process[p]
     state = process["state"]
     if state == READY:
         delist(k, p)
+    elif state == POSTPONED:
+        release(k, p)
     elif state == RECEIVING:
         unlink(k, k.endpoint[process["endpoint"]]["queues"] + Q_RECEIVERS, k.process, p)
         k.endpoint[process["endpoint"]]["waiting"] -= 1
     if process["timer"] != NONE:
         drop_timer(k, process["timer"])
         process["timer"] = NONE
-    section = k.meter[0]["section"]
-    charge(k, process["account"], IN_USER, WORK, process["owed"] - process["left"])
-    k.meter[0]["section"] = section
-    process["left"] = 0
-    process["owed"] = 0
+    cut_burst(k, p)
     process["state"] = DEAD
 
 

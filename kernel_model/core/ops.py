@@ -40,6 +40,7 @@ from kernel_model.core.billing import (
     request_begins,
     trace,
 )
+from kernel_model.core.contexts import FOR_KERNEL, pay
 from kernel_model.core.heap import set_timer
 from kernel_model.core.helpers import check_capability, drop_answer, has_completion, has_place
 from kernel_model.core.lists import append, pop, unlink
@@ -122,7 +123,7 @@ def submit(k: Tables, p: int, r: int, blocking: int) -> int:
             return -EAGAIN
     g, h = submit_handler(k, p, r)
     if h != NONE:
-        reason = admit(k, g, h, k.config[0]["fuel"])
+        reason = admit(k, g, h, k.config[0]["fuel"], k.process[p]["on"])
         if reason == LOWER_PRIORITY or (reason == OVER_EAGER and meter["eager_used"] > 0):
             meter["refused"] += 1
             return -EAGAIN
@@ -178,7 +179,8 @@ def run_submit(k: Tables, g: int, h: int, r: int) -> None:
     show_request(k, g, r, ON_SUBMIT)
     meter["owner"] = request["process"]
     meter["operation"] = request["operation"]
-    verdict = activate(k, g, h, payer(k, request["process"]))
+    p = request["process"]
+    verdict = activate(k, g, h, payer(k, p), k.process[p]["on"])
     graft = k.graft[g]
     if verdict == HOLD and graft["held"] < HELD_AT_ONCE:
         release_place(k, r)
@@ -216,7 +218,11 @@ def release_place(k: Tables, r: int) -> None:
 def drain(k: Tables) -> None:
     """Deal with all that the section has caused so far."""
     r = pop(k, Q_WORK, k.request)
+    payers = k.config[0]["contexts"] != 0
+    entered_by = k.meter[0]["paying"]
     while r != NONE:
+        if payers:
+            pay(k, k.operation[k.request[r]["operation"]]["context"], FOR_KERNEL)
         if k.request[r]["outcome"] == NO_OUTCOME:
             arrive(k, r)
         else:
@@ -227,6 +233,8 @@ def drain(k: Tables) -> None:
         if k.operation[o]["outstanding"] == 0:
             close(k, o)
         o = pop(k, Q_ORPHANS, k.operation)
+    if payers:
+        pay(k, entered_by, FOR_KERNEL)
 
 
 @hot
@@ -253,18 +261,20 @@ def arrive(k: Tables, r: int) -> None:
 def ask_endpoint(k: Tables, r: int) -> bool:
     """Run the `request` handlers at the endpoint; whether the request is to be queued after all.
 
-    The sender pays, from the fuel in its message. What it cannot pay for is queued in the ordinary way.
+    The sender pays, from the fuel in its message and on the context of its operation. What it cannot pay for is queued
+    in the ordinary way.
     """
     request, meter = k.request[r], k.meter[0]
     g = k.endpoint[request["endpoint"]]["graft"]
     while g != NONE:
         following = k.graft[g]["served_next"]
         h = find_handler(k, g, ON_REQUEST, NONE, request["op"])
-        if h != NONE and admit(k, g, h, request["fuel"]) == NO_REASON:
+        x = k.operation[request["operation"]]["context"]
+        if h != NONE and admit(k, g, h, request["fuel"], x) == NO_REASON:
             show_request(k, g, r, ON_REQUEST)
             meter["owner"] = k.graft[g]["process"]
             meter["operation"] = NONE
-            verdict = activate(k, g, h, payer(k, request["process"]))
+            verdict = activate(k, g, h, payer(k, request["process"]), x)
             if verdict != PASS:
                 return obey_endpoint(k, g, r, verdict)
             drop_answer(k)
@@ -330,8 +340,18 @@ def take_in(k: Tables, p: int, r: int) -> None:
     request["state"] = R_RECEIVED
     request["holder"] = p
     k.process[p]["request"] = r
+    if k.process[p]["passive"] != 0:
+        k.process[p]["on"] = k.operation[request["operation"]]["context"]
     charge_transfer(k, payer(k, request["process"]), request["length"])
     trace(k, X_RECEIVE, p, request["operation"], request["tag"], request["op"])
+
+
+@hot
+def give_back(k: Tables, p: int) -> None:
+    """Process `p` has its request no longer; a context that came with it is given back (`budgets`)."""
+    process = k.process[p]
+    process["request"] = NONE
+    process["on"] = process["context"]
 
 
 @hot
@@ -445,7 +465,7 @@ def withdraw(k: Tables, r: int, outcome: int) -> None:
         unlink(k, k.graft[request["graft"]]["queues"] + Q_HELD, k.request, r)
         k.graft[request["graft"]]["held"] -= 1
     elif state == R_RECEIVED:
-        k.process[request["holder"]]["request"] = NONE
+        give_back(k, request["holder"])
         request["holder"] = NONE
     finish(k, r, outcome, DONE)
 

@@ -111,7 +111,9 @@ def ask_client(k: Tables, r: int) -> bool:
         following = k.graft[g]["next"]
         h = find_handler(k, g, event, slot_of(k, g, request["capability"]), request["op"])
         if h != NONE:
-            reason = admit(k, g, h, request["fuel"])
+            installer = k.graft[g]["process"]
+            x = k.process[installer]["on"]
+            reason = admit(k, g, h, request["fuel"], x)
             if reason != NO_REASON:
                 request["graft"] = g
                 request["reason"] = reason
@@ -121,7 +123,7 @@ def ask_client(k: Tables, r: int) -> bool:
             show_request(k, g, r, event)
             meter["owner"] = p
             meter["operation"] = request["operation"]
-            if activate(k, g, h, payer(k, k.graft[g]["process"])) != DELIVER:
+            if activate(k, g, h, payer(k, installer), x) != DELIVER:
                 k.graft[g]["consumed"] += 1
                 return False
         g = following

@@ -57,9 +57,9 @@ _FIXED = (
     Primitive("device_start", "1", "a server starts its device, user mode"),
     # --- grafts -------------------------------------------------------------------------------------------------------
     Primitive("activate", "1", "a handler is entered and left in the kernel: context, registers; category graft"),
-    Primitive("clock_read", "1", "the cycle counter is read for metering; two per metered activation; graft"),
-    Primitive("debit", "1", "an account is debited and its budget compared; one per metered activation; graft"),
-    Primitive("account_switch", "1", "a full change of scheduling context (charge mode `switched`); graft"),
+    Primitive("clock_read", "1", "the cycle counter is read for metering; two per metered activation; graft or switch"),
+    Primitive("debit", "1", "an account is debited, its budget compared; one per metered activation; graft or switch"),
+    Primitive("account_switch", "1", "a full change of scheduling context, in charge mode `switched`; graft or switch"),
     Primitive("activate_user", "1", "the same handler is called by the client's library; category user"),
     Primitive("prepare", "1", "the client's library fills in one request; category user"),
     Primitive("reap", "1", "the client's library takes one completion from its queue, no crossing; category user"),

@@ -9,15 +9,21 @@ from __future__ import annotations
 
 from jit.hot import hot
 from kernel_model.core.billing import charge, payer, trace
+from kernel_model.core.contexts import charge_change, has_budget, time_in_section
+from kernel_model.core.heap import set_timer
 from kernel_model.core.lists import append, first, prepend, unlink
 from kernel_model.core.prices import EXIT, IN_INTERRUPT, IN_KERNEL, IN_SWITCH, IPI, SCHEDULE, SWITCH
 from kernel_model.core.tables import (
     IDLING,
     NEVER,
     NONE,
+    POSTPONED,
+    Q_POSTPONED,
     Q_READY,
     READY,
     RUNNING,
+    T_REFILL,
+    X_POSTPONE,
     X_SWITCH,
     X_WAKE,
     Tables,
@@ -55,10 +61,17 @@ def delist(k: Tables, p: int) -> None:
 
 @hot
 def wake(k: Tables, p: int) -> None:
-    """Make a blocked thread ready, with an inter-processor interrupt if it should run at once on another core."""
+    """Make a blocked thread ready, with an inter-processor interrupt if it should run at once on another core.
+
+    One without budget is postponed instead; on a context that was lent to it, `budgets.expel` sees to it.
+    """
     process = k.process[p]
-    process["ready_at"] = k.meter[0]["now"]
     process["wakeups"] += 1
+    if k.config[0]["contexts"] != 0 and not has_budget(k, process["on"], time_in_section(k)):
+        if process["on"] == process["context"]:
+            postpone(k, p)
+            return
+    process["ready_at"] = k.meter[0]["now"]
     enlist(k, p, False)
     trace(k, X_WAKE, p, process["core"], 0, 0)
     if process["core"] != k.meter[0]["core"] and outranks(k, process["core"], p):
@@ -67,6 +80,21 @@ def wake(k: Tables, p: int) -> None:
             sender = k.meter[0]["process"]
             charge(k, payer(k, sender if sender != NONE else p), IN_INTERRUPT, IPI, 1)
             core["ipi_at"] = NEVER - 1  # `simulate` puts the end of this section in its place
+
+
+@hot
+def postpone(k: Tables, p: int) -> None:
+    """Let a thread, which is in no queue, wait for the next refill of its context."""
+    process = k.process[p]
+    x = process["on"]
+    context = k.context[x]
+    process["state"] = POSTPONED
+    process["ready_at"] = NEVER
+    append(k, context["queues"] + Q_POSTPONED, k.process, p)
+    due = k.refill[context["first"]]["time"]
+    trace(k, X_POSTPONE, p, x, due, 0)
+    if context["timer"] == NONE:
+        context["timer"] = set_timer(k, due, T_REFILL, process["core"], x, NONE)
 
 
 @hot
@@ -100,6 +128,20 @@ def next_priority(k: Tables, c: int) -> int:
 
 
 @hot
+def front(k: Tables, c: int, level: int) -> int:
+    """Return who is the next to run of the ready ones of a priority on core `c`, of which there are some."""
+    chosen = k.meter[0]["direct"]
+    if (
+        chosen != NONE
+        and k.process[chosen]["state"] == READY
+        and k.process[chosen]["core"] == c
+        and k.process[chosen]["priority"] == level
+    ):
+        return int(chosen)
+    return first(k, k.core[c]["queues"] + Q_READY + level)
+
+
+@hot
 def choose(k: Tables, c: int, current: int) -> int:
     """Decide who runs on core `c` after this section, charge the change, and return the thread or NONE."""
     level = highest_ready(k, c)
@@ -109,15 +151,8 @@ def choose(k: Tables, c: int, current: int) -> int:
         enlist(k, current, True)
     if level < 0:
         return NONE
-    chosen = k.meter[0]["direct"]
-    direct = (
-        chosen != NONE
-        and k.process[chosen]["state"] == READY
-        and k.process[chosen]["core"] == c
-        and k.process[chosen]["priority"] == level
-    )
-    if not direct:
-        chosen = first(k, k.core[c]["queues"] + Q_READY + level)
+    chosen = front(k, c, level)
+    if chosen != k.meter[0]["direct"]:
         charge(k, payer(k, chosen), IN_SWITCH, SCHEDULE, 1)
     delist(k, chosen)
     k.process[chosen]["state"] = RUNNING
@@ -136,6 +171,9 @@ def enter_user(k: Tables, c: int, chosen: int, current: int, beneficiary: int) -
         core["last"] = NONE
         return
     account = payer(k, chosen)
+    if k.config[0]["contexts"] != 0 and core["context"] != k.process[chosen]["on"]:
+        core["context"] = k.process[chosen]["on"]
+        charge_change(k, account)
     if core["last"] != chosen:
         charge(k, account, IN_SWITCH, SWITCH, 1)
         trace(k, X_SWITCH, c, core["last"], chosen, 0)

@@ -24,6 +24,19 @@ from jit.hot import hot
 from kernel_model.core.activation import ON_TIMER, activate, admit, find_handler, show_timer
 from kernel_model.core.apart import apart
 from kernel_model.core.billing import charge, payer, trace, weigh_operations, weigh_requests
+from kernel_model.core.budgets import expel, refill
+from kernel_model.core.contexts import (
+    FOR_KERNEL,
+    FOR_LOCK,
+    FOR_USER,
+    UNLIMITED,
+    charge_change,
+    consume,
+    has_budget,
+    open_book,
+    pay,
+    slice_of,
+)
 from kernel_model.core.endings import obey
 from kernel_model.core.heap import next_due, place, rise, set_timer, unset_timer
 from kernel_model.core.library import client_step
@@ -44,6 +57,7 @@ from kernel_model.core.tables import (
     B_HOST,
     B_SCRIPT,
     B_SERVER,
+    CURRENT,
     IDLING,
     KERNEL,
     LOCKED,
@@ -55,6 +69,7 @@ from kernel_model.core.tables import (
     OF_TIMER,
     P_COMPLETION,
     P_TIMER,
+    Q_POSTPONED,
     Q_READY,
     Q_TIMERS,
     REPLIED,
@@ -69,6 +84,7 @@ from kernel_model.core.tables import (
     T_DEADLINE,
     T_GRAFT,
     T_NOTHING,
+    T_REFILL,
     T_WAKE,
     U_CALL,
     U_HOST,
@@ -144,10 +160,20 @@ def core_event(k: Tables, c: int) -> int:
         leave_kernel(k, c)
         return NONE
     pass_time(k, c)
-    if core["ipi_at"] <= k.meter[0]["now"]:
+    if core["ipi_at"] <= k.meter[0]["now"] or out_of_budget(k, c):
         interrupt(k, c)
         return NONE
     return step(k, c)
+
+
+@hot
+def out_of_budget(k: Tables, c: int) -> bool:
+    """Whether the thread of core `c` has used up a refill of its context: the preemption timer."""
+    p = k.core[c]["process"]
+    if k.config[0]["contexts"] == 0 or p == NONE:
+        return False
+    x = k.process[p]["on"]
+    return bool(x != UNLIMITED and (k.context[x]["used_up"] != 0 or not has_budget(k, x, k.meter[0]["now"])))
 
 
 # --- user mode --------------------------------------------------------------------------------------------------------
@@ -202,6 +228,8 @@ def enter_burst(k: Tables, c: int) -> None:
     core["phase"] = USER
     core["since"] = meter["now"]
     core["end"] = min(meter["now"] + k.process[core["process"]]["left"], max(core["ipi_at"], meter["now"]))
+    if k.config[0]["contexts"] != 0:
+        core["end"] = min(core["end"], meter["now"] + slice_of(k, k.process[core["process"]]["on"]))
 
 
 @hot
@@ -209,6 +237,9 @@ def pass_time(k: Tables, c: int) -> None:
     """Charge what has passed on core `c` since it was last looked at: work, idling, waiting for the lock."""
     core = k.core[c]
     elapsed = k.meter[0]["now"] - core["since"]
+    if k.config[0]["contexts"] != 0 and core["phase"] in (USER, LOCKED):
+        x = k.process[core["process"]]["on"] if core["process"] != NONE else UNLIMITED
+        consume(k, x, FOR_USER if core["phase"] == USER else FOR_LOCK, core["since"], elapsed)
     core["since"] = k.meter[0]["now"]
     if core["phase"] == USER:
         process = k.process[core["process"]]
@@ -273,8 +304,11 @@ def obtain_lock(k: Tables, c: int) -> None:
 @hot
 def section(k: Tables, c: int) -> None:
     """Run a kernel section on core `c`: what it was entered for, all that follows, the choice of who runs next."""
-    core, meter = k.core[c], k.meter[0]
+    core, meter, payers = k.core[c], k.meter[0], k.config[0]["contexts"] != 0
     current = core["process"]
+    if payers:
+        pass_user_time(k)
+        open_book(k, k.process[current]["on"] if current != NONE else UNLIMITED)
     meter["section"] = 0
     meter["core"] = c
     meter["process"] = current
@@ -287,8 +321,14 @@ def section(k: Tables, c: int) -> None:
         system_call(k, current)
     elif core["action"] == A_INTERRUPT:
         beneficiary = take_interrupts(k, c)
+    if payers:
+        expel(k, c, current)
     chosen = choose(k, c, current)
+    if payers and chosen != NONE:
+        pay(k, k.process[chosen]["on"], FOR_KERNEL)
     enter_user(k, c, chosen, current, beneficiary)
+    if payers:
+        pay(k, NONE, FOR_KERNEL)
     end = meter["now"] + meter["section"]
     meter["lock_since"] = meter["now"]
     meter["lock_free"] = end
@@ -297,9 +337,27 @@ def section(k: Tables, c: int) -> None:
     core["phase"] = KERNEL
     core["since"] = meter["now"]
     core["end"] = end
+    if payers:
+        reset_user_ends(k)
     for other in range(k.config[0]["cores"]):
         if k.core[other]["ipi_at"] == IPI_UNTIMED:
             signal(k, other, end)
+
+
+@hot
+def pass_user_time(k: Tables) -> None:
+    """Charge what has passed on the cores in user mode, so that the budgets of their threads are as they are now."""
+    for c in range(k.config[0]["cores"]):
+        if k.core[c]["phase"] == USER:
+            pass_time(k, c)
+
+
+@hot
+def reset_user_ends(k: Tables) -> None:
+    """Set the preemption timers of all cores: the section may have drawn on contexts of threads that run elsewhere."""
+    for c in range(k.config[0]["cores"]):
+        if k.core[c]["phase"] == USER:
+            enter_burst(k, c)
 
 
 @hot
@@ -354,34 +412,49 @@ def take_interrupts(k: Tables, c: int) -> int:
     """Handle the timers that are due on core `c`; return the account of the first beneficiary."""
     core = k.core[c]
     t = core["pending_first"]
-    account = beneficiary_of(k, c, t)
+    p = beneficiary_of(k, c, t)
+    account = payer(k, p) if p != NONE else int(core["account"])
+    payers = k.config[0]["contexts"] != 0
+    if payers and p != NONE and k.process[p]["on"] != k.meter[0]["paying"]:
+        pay(k, k.process[p]["on"], FOR_KERNEL)
+        charge_change(k, account)
     charge(k, account, IN_INTERRUPT, INTERRUPT, ONE)
     while t != NONE:
+        if payers and p != NONE:
+            pay(k, k.process[p]["on"], FOR_KERNEL)
         core["pending_first"] = k.timer[t]["follower"]
         k.timer[t]["pending"] = 0
         fire(k, t)
         drain(k)
         t = core["pending_first"]
+        p = beneficiary_of(k, c, t) if t != NONE else p
     return account
 
 
 @hot
 def beneficiary_of(k: Tables, c: int, t: int) -> int:
-    """Return the account that an interrupt of core `c` serves, for timer `t` or, NONE, for a thread that is ready."""
+    """Return the process that an interrupt of core `c` serves, for timer `t` or, NONE, for a thread that is ready.
+
+    NONE: nobody, a command from outside. In charge mode `current` it is taken for whoever runs.
+    """
     core = k.core[c]
     kind = k.timer[t]["kind"] if t != NONE else T_NOTHING
     if kind == T_COMMAND:
-        return int(core["account"])
+        return NONE
+    if k.config[0]["charge_mode"] == CURRENT and core["process"] != NONE:
+        return int(core["process"])
     if kind == T_NOTHING:
         level = highest_ready(k, c)
-        p = first(k, core["queues"] + Q_READY + level) if level >= 0 else core["process"]
-        return payer(k, p) if p != NONE else int(core["account"])
+        return first(k, core["queues"] + Q_READY + level) if level >= 0 else int(core["process"])
     target = k.timer[t]["target"]
     if kind == T_WAKE:
-        return payer(k, target)
+        return int(target)
     if kind == T_DEADLINE:
-        return payer(k, k.request[target]["process"])
-    return payer(k, k.graft[target]["process"])
+        return int(k.request[target]["process"])
+    if kind == T_REFILL:
+        p = first(k, k.context[target]["queues"] + Q_POSTPONED)
+        return p if p != NONE else int(core["process"])
+    return int(k.graft[target]["process"])
 
 
 @hot
@@ -392,10 +465,15 @@ def fire(k: Tables, t: int) -> None:
         give(k, P_TIMER, k.timer, t)
     elif kind == T_WAKE:
         stop_waiting(k, target)
+        if k.process[target]["ready_at"] != NEVER:
+            k.process[target]["ready_at"] = k.timer[t]["due"]  # however long the kernel was busy with something else
     elif kind == T_DEADLINE:
         expire(k, target)
     elif kind == T_GRAFT:
         fire_graft(k, t)
+    elif kind == T_REFILL:
+        give(k, P_TIMER, k.timer, t)
+        refill(k, target)
     elif kind == T_COMMAND:
         command = k.timer[t]["argument"]
         give(k, P_TIMER, k.timer, t)
@@ -446,7 +524,9 @@ def fire_graft(k: Tables, t: int) -> None:
     timer, meter = k.timer[t], k.meter[0]
     g, id_, o, fuel = timer["target"], timer["argument"], timer["operation"], timer["fuel"]
     h = find_handler(k, g, ON_TIMER, NO_SLOT, DONE)
-    reason = admit(k, g, h, fuel) if h != NONE else NO_REASON
+    installer = k.graft[g]["process"]
+    x = k.process[installer]["on"]
+    reason = admit(k, g, h, fuel, x) if h != NONE else NO_REASON
     if reason == LOWER_PRIORITY or (reason != NO_REASON and meter["eager_used"] > 0):
         timer["due"] = meter["now"] + k.config[0]["retry"]
         position = meter["heap_size"]
@@ -460,7 +540,7 @@ def fire_graft(k: Tables, t: int) -> None:
         meter["fuel"] = fuel
         meter["owner"] = k.graft[g]["process"]
         meter["operation"] = o if o != NONE and k.operation[o]["completed"] == 0 else NONE
-        activate(k, g, h, payer(k, k.graft[g]["process"]))
+        activate(k, g, h, payer(k, installer), x)
     elif h != NONE:
         meter["fallbacks"] += 1
     if o != NONE:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from jit import machine
-from kernel_model.core import chance, prices, tables
+from kernel_model.core import chance, contexts, prices, tables
 from kernel_model.core.tables import NEVER, NONE, POOL_RESERVE, Tables
 
 POOLS = (tables.P_REQUEST, tables.P_OPERATION, tables.P_COMPLETION, tables.P_TIMER)
@@ -19,7 +19,7 @@ POOL_TABLES = ("request", "operation", "completion", "timer")
 RECORDS = {
     "process": tables.PROCESS, "capability": tables.CAPABILITY, "endpoint": tables.ENDPOINT, "core": tables.CORE,
     "queue": tables.QUEUE, "graft": tables.GRAFT, "handler": tables.HANDLER,
-    "slot": np.dtype([("capability", np.int64)]),
+    "slot": np.dtype([("capability", np.int64)]), "context": tables.CONTEXT, "refill": tables.REFILL,
     "job": tables.JOB, "row": tables.ROW, "distribution": tables.DISTRIBUTION,
 }  # fmt: skip
 FIRST_ROWS = 16
@@ -52,6 +52,7 @@ class Storage:
             pool=pool,
             spent=np.zeros((FIRST_ROWS, len(prices.CATEGORIES)), np.int64),
             count=np.zeros((FIRST_ROWS, prices.COUNT), np.int64),
+            consumed=np.zeros((FIRST_ROWS, len(contexts.KINDS)), np.int64),
             price=np.zeros(prices.COUNT, np.int64),
             exponential=chance.quantiles(),
             arena=arena,
@@ -66,6 +67,7 @@ class Storage:
             handlers=MACHINE_HANDLERS,
         ))  # fmt: skip
         self.queues(tables.FREE_QUEUES)
+        self.add_context(0, 0)
 
     def _replace(self, **changed: Any) -> None:
         self.tables = self.tables._replace(**changed)
@@ -148,6 +150,18 @@ class Storage:
             "core", process=NONE, phase=tables.IDLING, end=NEVER, last=NONE, ipi_at=NEVER, account=account,
             pending_first=NONE, pending_last=NONE, queues=self.queues(tables.CORE_QUEUES),
         )  # fmt: skip
+
+    def add_context(self, budget: int, period: int) -> int:
+        """Return a new scheduling context, its budget there from the beginning; `budget` 0: unlimited."""
+        first = self.add("refill", contexts.REFILLS + 1)
+        self.tables.refill[first]["amount"] = budget
+        row = self.add(
+            "context", budget=budget, period=period, first=first, refills=1, until=NONE, timer=NONE,
+            queues=self.queues(1),
+        )  # fmt: skip
+        if row >= len(self.tables.consumed):
+            self._replace(consumed=_longer(self.tables.consumed, 2 * len(self.tables.consumed)))
+        return row
 
     def add_process(self, **fields: int) -> int:
         """Return a new parked process."""

@@ -15,7 +15,7 @@ from kernel_model.core.billing import charge, payer
 from kernel_model.core.heap import set_timer
 from kernel_model.core.helpers import check_capability
 from kernel_model.core.lists import append, first, pop, prepend
-from kernel_model.core.ops import cancel, discard_drafts, drain, forward, receive, reply, submit
+from kernel_model.core.ops import cancel, discard_drafts, drain, forward, give_back, receive, reply, submit
 from kernel_model.core.outcomes import finish
 from kernel_model.core.pools import give_body
 from kernel_model.core.prices import (
@@ -161,7 +161,7 @@ def serve(k: Tables, p: int, call: int) -> None:
     process = k.process[p]
     account = payer(k, p)
     r = process["request"]
-    process["request"] = NONE
+    give_back(k, p)
     if call == SYS_RECEIVE:
         charge(k, account, IN_KERNEL, DISPATCH_RECEIVE, ONE)
     elif call == SYS_FORWARD:

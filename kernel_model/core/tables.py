@@ -66,11 +66,15 @@ METER = _record(
     # simulated events so far; rows of the trace; heap size; end of the used arena; jobs not finished
     "events traced heap_size arena_used jobs_open "
     # what stopped `advance`; the graft and handler concerned
-    "fault fault_handler"
+    "fault fault_handler "
+    # the scheduling context that pays for what the section does now, as what (`core.contexts`), and ps of the section
+    # that contexts have paid for; the context that pays for the activation or submission under way
+    "paying paying_for paid context"
 )
 CONFIG = _record(
     "register_bytes eager fuel exit_cost charge_mode activation tracing cores retry "
-    "scratch map_seed"  # arena offset of 32 bytes for the library's map updates; seed of all hash maps
+    "scratch map_seed "  # arena offset of 32 bytes for the library's map updates; seed of all hash maps
+    "contexts"  # how many scheduling contexts there are: 0, and nothing is asked about budgets
 )
 PROCESS = _record(
     "state core priority account next prev queues behaviour row stage left owed "
@@ -80,6 +84,9 @@ PROCESS = _record(
     # the reply that a server is about to give
     "reply_status reply_body reply_length reply_room "
     "ready_at wakeups graft library "
+    # its own scheduling context and the one that it runs on now; whether it is passive (`core.budgets`); requests that
+    # it lost with the budget of their senders, and whether user mode has still to learn of the last
+    "context on passive abandoned told_late "
     # jobs of a client, and how it does them
     "job_next job_last depth batch open_jobs finishing stalled prepare think "
     "r0 r1 r2 r3 r4 r5"
@@ -90,13 +97,27 @@ REQUEST = _record(
     "state next prev operation capability endpoint process tag op badge body length room deadline timer "
     "holder fuel outcome status sent_at serial place cookie graft reason vetted"
 )
-OPERATION = _record("state next prev process tag outstanding completed submitted_at serial origin reserved cookie")
+OPERATION = _record(
+    "state next prev process tag outstanding completed submitted_at serial origin reserved cookie "
+    "context"  # the scheduling context of its submitter: passive servers run on it
+)
 COMPLETION = _record(
     "next prev posted_at kind tag outcome status capability op badge body length room graft reason cookie"
 )
 TIMER = _record("due order position kind target argument next prev operation fuel core pending follower")
-CORE = _record("process phase end since asked_at last queues ipi_at pending_first pending_last ready action account")
+CORE = _record(
+    "process phase end since asked_at last queues ipi_at pending_first pending_last ready action account "
+    "context"  # that its last thread ran on
+)
 QUEUE = _record("head tail")
+CONTEXT = _record(
+    "budget period "  # ps; budget 0: unlimited
+    # its refills, from row `first`, the oldest first; until when what was drawn so far would have lasted
+    "first refills until "
+    # whether the head was used up since its thread was last chosen; its threads out of budget; their timer
+    "used_up queues timer"
+)
+REFILL = _record("time amount")  # ps: from when this part of the budget can be used
 GRAFT = _record(
     "process state next served_next queues first_handler handlers first_slot slots engine "
     "armed held activations user_activations consumed denied spent"
@@ -130,6 +151,9 @@ class Tables(NamedTuple):
     graft: Any
     handler: Any
     slot: Any  # capability of each graft's slot
+    context: Any  # scheduling contexts; the first is unlimited and of all processes without one
+    refill: Any
+    consumed: Any  # ps by context and kind, see `contexts`
     job: Any
     row: Any  # scripts
     distribution: Any
@@ -158,6 +182,7 @@ Q_COMPLETIONS, Q_DRAFTS, Q_REJECTS = range(3)  # of a process
 Q_REQUESTS, Q_RECEIVERS, Q_CALLERS = range(3)  # of an endpoint
 Q_TIMERS, Q_HELD, Q_OUTBOX = range(3)  # of a graft
 Q_READY: Final = 0  # of a core; + priority
+Q_POSTPONED: Final = 0  # of a scheduling context
 OBJECT_QUEUES: Final = 3
 CORE_QUEUES: Final = PRIORITIES
 
@@ -180,9 +205,10 @@ O_SUBMITTED, O_CALL, O_GRAFT = range(3)
 J_WAITING, J_OPEN, J_DONE = range(3)
 
 # states of a process
-DEAD, READY, RUNNING, RECEIVING, CALLING, BLOCKED, WAITING, SLEEPING, PARKED, HALTED = range(10)
+DEAD, READY, RUNNING, RECEIVING, CALLING, BLOCKED, WAITING, SLEEPING, PARKED, HALTED, POSTPONED = range(11)
 # RECEIVING at an endpoint; CALLING for the completion of a call; BLOCKED in a call at a full endpoint; WAITING for
-# completions; SLEEPING until a timer; PARKED until somebody outside gives it work; HALTED for ever
+# completions; SLEEPING until a timer; PARKED until somebody outside gives it work; HALTED for ever; POSTPONED until its
+# scheduling context is refilled
 
 # phases of a core, and what it is about to do when it has the lock
 IDLING, USER, KERNEL, LOCKED = range(4)
@@ -203,19 +229,20 @@ SEND, GRANT = 1, 2
 OF_OPERATION, OF_TIMER = range(2)
 
 # kinds of timer: what happens when it is due; a command is of `endings`, its target the row concerned
-T_NOTHING, T_WAKE, T_DEADLINE, T_GRAFT, T_USER, T_COMMAND = range(6)
+T_NOTHING, T_WAKE, T_DEADLINE, T_GRAFT, T_USER, T_COMMAND, T_REFILL = range(7)
 
 # states of a graft
 DETACHED, ATTACHED, LOADED = range(3)  # LOADED: user mode only
 
 # why a handler did not run in the kernel (completion field `reason`)
-NO_REASON, OVER_EAGER, OVER_FUEL, LOWER_PRIORITY, NOT_IN_KERNEL = range(5)
+NO_REASON, OVER_EAGER, OVER_FUEL, LOWER_PRIORITY, NOT_IN_KERNEL, OVER_BUDGET = range(6)
 REASONS: Final = (
     "",
     "over the eager bound",
     "out of fuel",
     "a thread of higher priority is ready",
     "activation is off",
+    "out of budget",
 )
 
 # charge modes
@@ -246,9 +273,9 @@ STATUS_OF: Final = (0, 0, ETIMEDOUT, ECANCELED, EPIPE, ECONNRESET, ECONNREFUSED,
 # what a trace row tells: (time, what, a, b, c, d)
 (
     X_SUBMIT, X_ARRIVE, X_RECEIVE, X_REPLY, X_END, X_COMPLETE, X_ACTIVATE, X_VERDICT, X_SWITCH, X_WAKE, X_TIMER,
-    X_SECTION, X_FALLBACK, X_JOB, X_KILL, X_REVOKE,
-) = range(16)  # fmt: skip
+    X_SECTION, X_FALLBACK, X_JOB, X_KILL, X_REVOKE, X_CONSUME, X_POSTPONE, X_ABANDON,
+) = range(19)  # fmt: skip
 TRACE_NAMES: Final = (
     "submit", "arrive", "receive", "reply", "end", "complete", "activate", "verdict", "switch", "wake", "timer",
-    "section", "fallback", "job", "kill", "revoke",
+    "section", "fallback", "job", "kill", "revoke", "consume", "postpone", "abandon",
 )  # fmt: skip
