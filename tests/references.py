@@ -1,0 +1,279 @@
+"""The fixed mechanisms that the grafts of `samples/queues` replace, each as a small model that is obviously right.
+
+A reference knows nothing of grafts or of the kernel model. Time passes in `World`, requests are served by `Station`s,
+and everything but service is free. Each takes a list of entries and gives, for each tag, how and when it ended.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+ECANCELED, ETIME, EIO, ECONNREFUSED = -125, -62, -5, -111
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One submission: to `station`, where it takes `work` ns and ends with `status`. `at` is its batch, in ns.
+
+    Only some references look at the other fields. `short`: the reply is shorter than what was asked for.
+    """
+
+    tag: int
+    station: str
+    work: int
+    status: int = 0
+    at: int = 0
+    short: bool = False
+    link: bool = False
+    hard: bool = False
+    guard: int | None = None  # it is a LINK_TIMEOUT of so many ns
+    drain: bool = False
+    priority: int = 0
+    deadline: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How an operation ended, and when, in ns."""
+
+    status: int
+    at: int
+
+
+class World:
+    """A clock and what is to happen; what is due at the same time happens in the order in which it was said."""
+
+    def __init__(self) -> None:
+        self.now = 0
+        self._order = 0
+        self._due: list[tuple[int, int, Callable[[], None]]] = []
+        self.ends: dict[int, End] = {}
+
+    def after(self, ns: int, what: Callable[[], None]) -> None:
+        """Let something happen in so many ns."""
+        self._order += 1
+        heapq.heappush(self._due, (self.now + ns, self._order, what))
+
+    def end(self, tag: int, status: int) -> None:
+        """An operation ends now; what has ended ends no more."""
+        assert tag not in self.ends, tag
+        self.ends[tag] = End(status, self.now)
+
+    def run(self) -> dict[int, End]:
+        """Let everything happen and return the ends."""
+        while self._due:
+            self.now, _, what = heapq.heappop(self._due)
+            what()
+        return self.ends
+
+
+@dataclass(slots=True)
+class Job:
+    """A request at a station; `done` is called with its status. `gone`: withdrawn."""
+
+    work: int
+    status: int
+    done: Callable[[int], None]
+    gone: bool = False
+
+
+@dataclass(slots=True)
+class Station:
+    """A server: one request at a time, first come, first served."""
+
+    world: World
+    queue: deque[Job] = field(default_factory=deque)
+    busy: bool = False
+    longest: int = 0  # most requests here at once
+
+    def take(self, job: Job) -> None:
+        """A request arrives."""
+        self.queue.append(job)
+        self.longest = max(self.longest, len(self.queue) + self.busy)
+        if not self.busy:
+            self._serve()
+
+    def withdraw(self, job: Job) -> None:
+        """Forget a request; if it is being served, its reply is dropped."""
+        job.gone = True
+        if job in self.queue:
+            self.queue.remove(job)
+
+    def _serve(self) -> None:
+        self.busy = bool(self.queue)
+        if self.busy:
+            job = self.queue.popleft()
+            self.world.after(job.work, lambda: self._finish(job))
+
+    def _finish(self, job: Job) -> None:
+        if not job.gone:
+            job.done(job.status)
+        self._serve()
+
+
+class Stations(dict[str, Station]):
+    """The stations of a world, by name, made when they are first named."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__()
+        self.world = world
+
+    def __missing__(self, name: str) -> Station:
+        return self.setdefault(name, Station(self.world))
+
+
+def batches(entries: Iterable[Entry]) -> dict[int, list[Entry]]:
+    """Return the entries of each submission, by its time."""
+    found: dict[int, list[Entry]] = {}
+    for entry in entries:
+        found.setdefault(entry.at, []).append(entry)
+    return found
+
+
+# --- queue depth ------------------------------------------------------------------------------------------------------
+
+
+def limited(entries: Sequence[Entry], depth: int) -> dict[int, End]:
+    """At most `depth` operations are under way at once, whatever their stations; the others wait in order."""
+    world = World()
+    stations = Stations(world)
+    waiting: deque[Entry] = deque()
+    running = 0
+
+    def start() -> None:
+        nonlocal running
+        while waiting and running < depth:
+            entry = waiting.popleft()
+            running += 1
+            stations[entry.station].take(Job(entry.work, entry.status, lambda s, e=entry: done(e, s)))  # type: ignore[misc]
+
+    def done(entry: Entry, status: int) -> None:
+        nonlocal running
+        running -= 1
+        world.end(entry.tag, status)
+        start()
+
+    def submit(entry: Entry) -> None:
+        waiting.append(entry)
+        start()
+
+    for entry in entries:
+        world.after(entry.at, lambda e=entry: submit(e))  # type: ignore[misc]
+    return world.run()
+
+
+# --- IOSQE_IO_DRAIN ---------------------------------------------------------------------------------------------------
+
+
+def drained(entries: Sequence[Entry]) -> dict[int, End]:
+    """io_uring_enter(2): an entry with `drain` starts when all before it have ended, later ones when it has ended."""
+    world = World()
+    stations = Stations(world)
+    submitted: list[Entry] = []
+    started: set[int] = set()
+
+    def may_start(number: int) -> bool:
+        before = submitted[:number]
+        if submitted[number].drain and not all(entry.tag in world.ends for entry in before):
+            return False
+        return all(entry.tag in world.ends for entry in before if entry.drain)
+
+    def start() -> None:
+        for number, entry in enumerate(submitted):
+            if number not in started and may_start(number):
+                started.add(number)
+                stations[entry.station].take(Job(entry.work, entry.status, lambda s, e=entry: done(e, s)))  # type: ignore[misc]
+
+    def done(entry: Entry, status: int) -> None:
+        world.end(entry.tag, status)
+        start()
+
+    def submit(entry: Entry) -> None:
+        submitted.append(entry)
+        start()
+
+    for entry in entries:
+        world.after(entry.at, lambda e=entry: submit(e))  # type: ignore[misc]
+    return world.run()
+
+
+# --- LINK, HARDLINK, LINK_TIMEOUT -------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Member:
+    """An entry of a chain and its guard."""
+
+    entry: Entry
+    guard: Entry | None = None
+
+
+def chains(batch: Sequence[Entry]) -> list[list[Member]]:
+    """Cut a submission into chains: each ends at the first entry without a flag, or with the submission."""
+    found: list[list[Member]] = [[]]
+    for entry in batch:
+        if entry.guard is not None:
+            found[-1][-1].guard = entry
+        else:
+            found[-1].append(Member(entry))
+        if not (entry.link or entry.hard):
+            found.append([])
+    return [chain for chain in found if chain]
+
+
+def linked(entries: Sequence[Entry], *, dead: frozenset[str] = frozenset()) -> dict[int, End]:
+    """io_uring_enter(2): chains run one entry after another. Stations in `dead` cannot be submitted to.
+
+    An error or short transfer severs the chain unless the entry is hard-linked; the rest ends with -ECANCELED. An entry
+    that cannot be submitted ends so, and all others of its chain with -ECANCELED. A guard that expires cancels what it
+    guards and ends with -ETIME; otherwise it ends with -ECANCELED.
+    """
+    world = World()
+    stations = Stations(world)
+
+    def begin(chain: list[Member]) -> None:
+        refused = [member for member in chain if member.entry.station in dead]
+        if not refused:
+            start(chain)
+            return
+        for member in chain:
+            world.end(member.entry.tag, ECONNREFUSED if member in refused else ECANCELED)
+            if member.guard:
+                world.end(member.guard.tag, ECANCELED)
+
+    def start(chain: list[Member]) -> None:
+        if not chain:
+            return
+        member = chain[0]
+        entry = member.entry
+        job = Job(entry.work, entry.status, lambda status: ended(chain, status))
+        if member.guard is not None:
+            assert member.guard.guard is not None
+            world.after(member.guard.guard, lambda: expire(chain, job))
+        stations[entry.station].take(job)
+
+    def expire(chain: list[Member], job: Job) -> None:
+        if chain[0].entry.tag not in world.ends:
+            stations[chain[0].entry.station].withdraw(job)
+            ended(chain, ECANCELED, ETIME)
+
+    def ended(chain: list[Member], status: int, guards: int = ECANCELED) -> None:
+        member, *rest = chain
+        world.end(member.entry.tag, status)
+        if member.guard:
+            world.end(member.guard.tag, guards)
+        if (status or member.entry.short) and not member.entry.hard:
+            for other in rest:
+                world.end(other.entry.tag, ECANCELED)
+                if other.guard:
+                    world.end(other.guard.tag, ECANCELED)
+        else:
+            start(rest)
+
+    for at, batch in batches(entries).items():
+        for chain in chains(batch):
+            world.after(at, lambda c=chain: begin(c))  # type: ignore[misc]
+    return world.run()
