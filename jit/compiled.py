@@ -11,7 +11,7 @@ import os
 import platform
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FunctionType, ModuleType, SimpleNamespace
@@ -28,7 +28,8 @@ from numba.extending import intrinsic
 
 from grafting import limits
 from grafting.cache_directory import cache_directory
-from jit import hot
+from jit import hot, rows
+from jit.fingerprint import constants_of, sources_of
 from jit.hot import Word, functions_of, imports_of, mark_of
 
 # --- primitives: the machine forms of `jit.words` ---------------------------------------------------------------------
@@ -42,9 +43,21 @@ def _conversion(target: Any) -> Any:
     return convert
 
 
+def _start(context: Any, builder: Any, array_type: Any, array: Any) -> Any:
+    """Return the address of an array, numba's own or a table (`jit.rows`)."""
+    if isinstance(array_type, rows.TableType):
+        return rows.start_of(builder, array)
+    return context.make_array(array_type)(context, builder, array).data
+
+
 def _address(context: Any, builder: Any, array_type: Any, array: Any, offset: Any, bits: int) -> Any:
-    data = context.make_array(array_type)(context, builder, array).data
+    data = _start(context, builder, array_type, array)
     return builder.bitcast(builder.gep(data, [offset]), ir.IntType(bits).as_pointer())
+
+
+def _tag(builder: Any, instruction: Any, array_type: Any) -> None:
+    if isinstance(array_type, rows.TableType):
+        rows.tag(builder, instruction, array_type.title)
 
 
 def _load(bits: int) -> Any:
@@ -53,6 +66,7 @@ def _load(bits: int) -> Any:
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             pointer = _address(context, builder, signature.args[0], args[0], args[1], bits)
             value = builder.load(pointer, align=1)
+            _tag(builder, value, signature.args[0])
             return value if bits == 64 else builder.zext(value, ir.IntType(64))
 
         return types.uint64(arena, types.intp), generate
@@ -65,7 +79,8 @@ def _store(bits: int) -> Any:
     def store(typing_context: Any, arena: Any, offset: Any, value: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             pointer = _address(context, builder, signature.args[0], args[0], args[1], bits)
-            builder.store(args[2] if bits == 64 else builder.trunc(args[2], ir.IntType(bits)), pointer, align=1)
+            value = args[2] if bits == 64 else builder.trunc(args[2], ir.IntType(bits))
+            _tag(builder, builder.store(value, pointer, align=1), signature.args[0])
             return context.get_dummy_value()
 
         return types.void(arena, types.intp, types.uint64), generate
@@ -103,7 +118,7 @@ def _call_native(
         pointer = ir.IntType(8).as_pointer()
         kinds = signature.args
         windows = [_address(context, builder, kinds[1], args[1], offset, 8) for offset in args[6:]]
-        tables = [context.make_array(kinds[n])(context, builder, args[n]).data for n in range(2, 6)]
+        tables = [_start(context, builder, kinds[n], args[n]) for n in range(2, 6)]
         type_ = ir.FunctionType(ir.IntType(64), [pointer] * 8)
         function = builder.inttoptr(args[0], type_.as_pointer())
         return builder.call(function, [*windows, *(builder.bitcast(table, pointer) for table in tables)])
@@ -129,8 +144,8 @@ _OPTIONS: dict[str, Any] = {"_nrt": False, "nogil": True, "error_model": "numpy"
 _INLINED: dict[str, Any] = {**_OPTIONS, "forceinline": True}
 
 
-@functools.cache
-def _primitives() -> dict[str, Any]:
+def primitives(inlined: Callable[[Any], Any]) -> dict[str, Any]:
+    """Return the machine forms of all primitives. `inlined` compiles one that is Python, to be merged into callers."""
     return {
         "u64": _conversion(types.uint64),
         "i64": _conversion(types.int64),
@@ -139,21 +154,26 @@ def _primitives() -> dict[str, Any]:
         "move_bytes": _move_bytes,
         "fill_bytes": _fill_bytes,
         "call_native": _call_native,
-        "fetch": numba.njit(**_INLINED)(_fetch),
-        "open_registers": numba.njit(**_INLINED)(_open_registers),
-        "refresh_registers": numba.njit(**_INLINED)(_close_registers),
-        "close_registers": numba.njit(**_INLINED)(_close_registers),
+        "fetch": inlined(_fetch),
+        "open_registers": inlined(_open_registers),
+        "refresh_registers": inlined(_close_registers),
+        "close_registers": inlined(_close_registers),
     }
+
+
+@functools.cache
+def _primitives() -> dict[str, Any]:
+    return primitives(numba.njit(**_INLINED))
 
 
 # --- rebuilding a module ----------------------------------------------------------------------------------------------
 
 
-@functools.cache
-def build(module: ModuleType) -> SimpleNamespace:
-    """Return the compiled hot functions of `module`, those that it imports being built first."""
-    built = {imported.__name__: build(imported) for imported in imports_of(module)}
-    functions = functions_of(module)
+def namespace_of(
+    module: ModuleType, built: Mapping[str, Mapping[str, Any]], machine_forms: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the globals of a hot module for its compiled functions: constants as machine words, functions as in
+    `built` (by module), primitives as in `machine_forms`. Its own functions are the caller's to add."""
     namespace: dict[str, Any] = {}
     for name, value in vars(module).items():
         if isinstance(value, Word):
@@ -161,17 +181,29 @@ def build(module: ModuleType) -> SimpleNamespace:
         elif type(value) is int:
             namespace[name] = np.int64(value)  # an int would be a literal type, and callees compiled for each value
         elif mark_of(value) == "primitive":
-            namespace[name] = _primitives()[value.__name__]
+            namespace[name] = machine_forms[value.__name__]
         elif mark_of(value) and value.__module__ != module.__name__:
-            namespace[name] = getattr(built[value.__module__], value.__name__)
+            namespace[name] = built[value.__module__][value.__name__]
         else:
             namespace[name] = value
+    return namespace
+
+
+def rebuilt(function: FunctionType, namespace: dict[str, Any]) -> FunctionType:
+    """Return a hot function over other globals."""
+    return FunctionType(function.__code__, namespace, function.__name__, function.__defaults__, function.__closure__)
+
+
+@functools.cache
+def build(module: ModuleType) -> SimpleNamespace:
+    """Return the compiled hot functions of `module`, those that it imports being built first."""
+    built = {imported.__name__: vars(build(imported)) for imported in imports_of(module)}
+    namespace = namespace_of(module, built, _primitives())
     compiled = {}
     with _cache_of(module) as cached:
-        for name, function in functions.items():
-            rebuilt = FunctionType(function.__code__, namespace, name, function.__defaults__, function.__closure__)
+        for name, function in functions_of(module).items():
             options = _INLINED if mark_of(function) == "inlined" else _OPTIONS
-            compiled[name] = numba.njit(cache=cached, **options)(rebuilt)
+            compiled[name] = numba.njit(cache=cached, **options)(rebuilt(function, namespace))
     namespace.update(compiled)
     return SimpleNamespace(**compiled)
 
@@ -217,34 +249,13 @@ def _forget_unused(root: Path) -> None:
 
 def _fingerprint(module: ModuleType) -> str:
     digest = hashlib.sha256()
-    for source in (Path(__file__), Path(hot.__file__), *sorted(_sources(module))):
+    for source in (Path(__file__), Path(hot.__file__), *sorted(sources_of(module))):
         digest.update(source.read_bytes())
         digest.update(b"\0")
-    digest.update(repr(sorted(_constants(module))).encode())
+    digest.update(repr(sorted(constants_of(module))).encode())
     for version in (
         platform.python_version(), numba.__version__, llvmlite.__version__, np.__version__,
         get_host_cpu_name(), get_host_cpu_features().flatten(),
     ):  # fmt: skip
         digest.update(f"{version}\0".encode())
     return digest.hexdigest()[:32]
-
-
-def _constants(module: ModuleType) -> set[tuple[str, str, str]]:
-    """Return (module, name, value) of all constants frozen into that code, wherever they were imported from."""
-    found = {
-        (module.__name__, name, repr(value))
-        for name, value in vars(module).items()
-        if not name.startswith("__") and isinstance(value, int | str | tuple)
-    }
-    for imported in imports_of(module):
-        found |= _constants(imported)
-    return found
-
-
-def _sources(module: ModuleType) -> set[Path]:
-    """Return the files of `module` and of every module whose hot functions it reaches."""
-    assert module.__file__ is not None
-    sources = {Path(module.__file__)}
-    for imported in imports_of(module):
-        sources |= _sources(imported)
-    return sources

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from jit import arithmetic, compiled, hot, interpreter, maps, words
+from jit.fingerprint import sources_of
 from jit.hot import constant, tier
 
 CORNERS = [0, 1, 5, 2**31, 2**32 - 1, 2**63 - 1, 2**63, 2**64 - 1]
@@ -35,7 +36,7 @@ def test_a_constant_is_an_unsigned_word() -> None:
 
 
 def test_the_modules_that_a_module_reaches_are_known() -> None:
-    reached = {path.name for path in compiled._sources(interpreter)}
+    reached = {path.name for path in sources_of(interpreter)}
     assert {"interpreter.py", "arithmetic.py", "calls.py", "machine.py", "maps.py", "memory.py"} <= reached
     assert hot.imports_of(words) == ()
 

@@ -14,8 +14,6 @@ from machines import DISK, graft
 import kernel_model
 from grafting.diagnostics import GraftError, InternalError
 from kernel_model import Kernel
-from kernel_model.core import packing, tables
-from kernel_model.core.storage import Storage
 from kernel_model.hosting import Jump, Script, call, compute
 
 
@@ -201,13 +199,6 @@ def test_the_arena_moves_and_maps_and_answers_move_with_it() -> None:
     assert answers(kernel, jobs).tolist() == [2, 2, 2]
 
 
-def test_compiled_code_sees_the_tables_where_they_are() -> None:
-    storage = Storage(trace=False)
-    packed = packing.Packed(storage.tables)
-    assert len(packed.pairs) == len(tables.Tables._fields) - 1 + len(storage.tables.machine)
-    assert packed.pairs[0].tolist() == [storage.tables.meter.ctypes.data, 1]
-
-
 def test_a_python_process_and_compiled_ones_share_a_kernel() -> None:
     kernel = Kernel("linux-host")
     disk = kernel.server("disk", image=chain_image(3), block=64)
@@ -221,14 +212,3 @@ def test_a_python_process_and_compiled_ones_share_a_kernel() -> None:
     kernel.process("app", program)
     kernel.run()
     assert log == [2, 0, 1]
-
-
-def test_code_compiled_for_another_layout_is_not_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = packing.TablesType().name
-    longer = np.dtype([*tables.TIMER.descr, ("more", np.int64)])
-    monkeypatch.setattr(tables, "TIMER", longer)
-    packing.layout.cache_clear()
-    assert packing.TablesType().name != before
-    monkeypatch.undo()
-    packing.layout.cache_clear()
-    assert packing.TablesType().name == before

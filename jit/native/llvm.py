@@ -82,6 +82,27 @@ def emit_object(text: str, *, thorough: bool = True) -> bytes:
     return bytes(_machine().emit_object(_optimised(text, thorough=thorough)))
 
 
+def emit_program(texts: list[str], exported: tuple[str, ...]) -> bytes:
+    """Return the object that several modules in IR text become together; only `exported` can be called from outside."""
+    import llvmlite.binding as llvm
+
+    context = llvm.create_context()
+    module = llvm.parse_assembly(texts[0], context)
+    for text in texts[1:]:
+        other = llvm.parse_assembly(text, context)
+        for symbol in other.functions:
+            if not symbol.is_declaration:
+                symbol.linkage = llvm.Linkage.linkonce_odr
+        module.link_in(other)
+    for symbol in (*module.functions, *module.global_variables):
+        if not symbol.is_declaration and symbol.name not in exported:
+            symbol.linkage = llvm.Linkage.internal
+    options = llvm.create_pipeline_tuning_options(speed_level=_OPT)
+    builder = llvm.create_pass_builder(_machine(), options)
+    builder.getModulePassManager().run(module, builder)
+    return bytes(_machine().emit_object(module))
+
+
 def emit_assembly(text: str, *, thorough: bool = True) -> str:
     """Return the same as assembly text."""
     return str(_machine().emit_assembly(_optimised(text, thorough=thorough)))

@@ -28,7 +28,6 @@ from jit.hot import hot
 from jit.interpreter import run
 from jit.machine import EXITED, HELPER, TRUSTING, begin, write_context
 from jit.words import i64
-from kernel_model.core.apart import apart
 from kernel_model.core.billing import charge, operation_begins, payer, request_begins, trace
 from kernel_model.core.contexts import FOR_GRAFT, FOR_KERNEL, available, pay, spare, time_in_section
 from kernel_model.core.helpers import serve_helper
@@ -223,7 +222,6 @@ def can_pay(k: Tables, x: int, bound: int) -> bool:
 # --- running ----------------------------------------------------------------------------------------------------------
 
 
-@apart
 @hot
 def run_handler(k: Tables, g: int, h: int, account: int, category: int) -> int:
     """Run handler `h` on the event in `meter` and charge it; return its verdict, or NONE if it broke its bound.
@@ -270,7 +268,6 @@ def charge_run(k: Tables, account: int, category: int, engine: int) -> None:
     charge(k, account, category, HELPER_COPY_BYTE, k.machine.control[0]["copied"])
 
 
-@apart
 @hot
 def activate(k: Tables, g: int, h: int, account: int, x: int) -> int:
     """Run an admitted handler in the kernel, on an account and a context, and commit its sends; return its verdict."""
@@ -305,7 +302,6 @@ def activate(k: Tables, g: int, h: int, account: int, x: int) -> int:
     return verdict
 
 
-@apart
 @hot
 def activate_user(k: Tables, g: int, h: int, p: int) -> int:
     """Run a handler in the user mode of process `p`; its sends become drafts of `p`. Return its verdict."""

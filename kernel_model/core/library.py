@@ -32,7 +32,6 @@ from kernel_model.core.activation import (
     show_timer,
     slot_of,
 )
-from kernel_model.core.apart import apart
 from kernel_model.core.billing import charge, payer, trace
 from kernel_model.core.chance import sample
 from kernel_model.core.lists import append, first, pop, unlink
@@ -75,7 +74,6 @@ DONE: Final = 0
 VALUE_AT: Final = 16  # of the scratch bytes: the key comes first
 
 
-@apart
 @hot
 def client_step(k: Tables, p: int) -> int:
     """One step of a client in user mode."""

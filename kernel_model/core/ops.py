@@ -32,7 +32,6 @@ from kernel_model.core.activation import (
     show_request,
     slot_of,
 )
-from kernel_model.core.apart import apart
 from kernel_model.core.billing import (
     charge,
     charge_transfer,
@@ -98,7 +97,6 @@ DONE: Final = 0
 # --- submit -----------------------------------------------------------------------------------------------------------
 
 
-@apart
 @hot
 def submit(k: Tables, p: int, r: int, blocking: int) -> int:
     """Submit the draft `r` (in no queue) as an operation of process `p`; 0, or a negated errno and no effect.
@@ -213,7 +211,6 @@ def release_place(k: Tables, r: int) -> None:
 # --- arrive -----------------------------------------------------------------------------------------------------------
 
 
-@apart
 @hot
 def drain(k: Tables) -> None:
     """Deal with all that the section has caused so far."""

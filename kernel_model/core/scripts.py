@@ -19,7 +19,6 @@ from __future__ import annotations
 from typing import Any, Final
 
 from jit.hot import hot
-from kernel_model.core.apart import apart
 from kernel_model.core.billing import charge, payer
 from kernel_model.core.chance import sample
 from kernel_model.core.library import is_visible
@@ -51,7 +50,6 @@ ONE: Final = 1
 LOOPS: Final = 3  # jumps in a row before the script gives the model a chance to stop
 
 
-@apart
 @hot
 def script_step(k: Tables, p: int) -> int:
     """One step of a script in user mode."""

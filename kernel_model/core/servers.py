@@ -20,7 +20,6 @@ from grafting import hooks
 from jit.hot import hot
 from jit.words import i64, load64, u64
 from kernel_model.core.activation import ON_FAILURE, ON_REPLY, activate_user, find_handler
-from kernel_model.core.apart import apart
 from kernel_model.core.billing import charge, payer
 from kernel_model.core.chance import sample
 from kernel_model.core.lists import first, pop
@@ -50,7 +49,6 @@ ONE: Final = 1
 INDEX_BYTES: Final = 8
 
 
-@apart
 @hot
 def server_step(k: Tables, p: int) -> int:
     """One step of a server in user mode."""

@@ -22,7 +22,6 @@ from typing import Final
 
 from jit.hot import hot
 from kernel_model.core.activation import ON_TIMER, activate, admit, find_handler, show_timer
-from kernel_model.core.apart import apart
 from kernel_model.core.billing import charge, payer, trace, weigh_operations, weigh_requests
 from kernel_model.core.budgets import expel, refill
 from kernel_model.core.contexts import (
@@ -179,7 +178,6 @@ def out_of_budget(k: Tables, c: int) -> bool:
 # --- user mode --------------------------------------------------------------------------------------------------------
 
 
-@apart
 @hot
 def step(k: Tables, c: int) -> int:
     """The thread of core `c` takes its next step in user mode. Return it if only Python knows what that is, or NONE."""
@@ -300,7 +298,6 @@ def obtain_lock(k: Tables, c: int) -> None:
         section(k, c)
 
 
-@apart
 @hot
 def section(k: Tables, c: int) -> None:
     """Run a kernel section on core `c`: what it was entered for, all that follows, the choice of who runs next."""
@@ -406,7 +403,6 @@ def timer_event(k: Tables, t: int) -> None:
         interrupt(k, c)
 
 
-@apart
 @hot
 def take_interrupts(k: Tables, c: int) -> int:
     """Handle the timers that are due on core `c`; return the account of the first beneficiary."""

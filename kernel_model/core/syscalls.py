@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import Final
 
 from jit.hot import hot
-from kernel_model.core.apart import apart
 from kernel_model.core.billing import charge, payer
 from kernel_model.core.heap import set_timer
 from kernel_model.core.helpers import check_capability
@@ -64,7 +63,6 @@ BLOCKING: Final = 1
 ASYNCHRONOUS: Final = 0
 
 
-@apart
 @hot
 def system_call(k: Tables, p: int) -> None:
     """Do what process `p` asks for. To park is no system call: it is how a process leaves the model."""
