@@ -40,7 +40,6 @@ from __future__ import annotations
 from typing import Final
 
 from jit.hot import hot
-from kernel_model.core.apart import apart
 from kernel_model.core.billing import charge, trace
 from kernel_model.core.prices import ACCOUNT_SWITCH, CLOCK_READ, DEBIT, IN_SWITCH
 from kernel_model.core.tables import CURRENT, METERED, NEVER, NONE, X_CONSUME, Tables
@@ -175,7 +174,6 @@ def draw(k: Tables, x: int, since: int, amount: int) -> None:
 # --- the book of contexts ---------------------------------------------------------------------------------------------
 
 
-@apart
 @hot
 def consume(k: Tables, x: int, kind: int, since: int, amount: int) -> None:
     """Put `amount` ps, which pass from `since` on, on context `x` as time of a kind."""
