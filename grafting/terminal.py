@@ -20,6 +20,8 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
 
+    from rich.progress import Progress, TaskID
+
     from grafting import Diagnostic, Program
     from grafting.hooks import Hook
 
@@ -156,19 +158,23 @@ def console() -> Any:
 
 
 @contextlib.contextmanager
-def progress(total: int) -> Iterator[Callable[[str], None]]:
-    """Show a bar on standard error while `total` steps run; yields what to call, with a text, before each step."""
+def progress(total: int) -> Iterator[Advance]:
+    """Show a bar on standard error while `total` steps run; yields what to call as they do."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=total)
-        started = False
+        yield Advance(bar, bar.add_task("", total=total))
 
-        def advance(what: str) -> None:
-            nonlocal started
-            bar.update(task, description=what, advance=int(started))
-            started = True
 
-        yield advance
+class Advance:
+    """Moves a progress bar. Called with what is about to run, and how many steps are done if not one more each time."""
+
+    def __init__(self, bar: Progress, task: TaskID) -> None:
+        self._bar, self._task, self._done = bar, task, -1
+
+    def __call__(self, what: str, done: int | None = None) -> None:
+        """Show that `done` steps are done."""
+        self._done = self._done + 1 if done is None else done
+        self._bar.update(self._task, description=what, completed=self._done)

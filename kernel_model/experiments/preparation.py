@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import grafting
+from kernel_model import costs
 from kernel_model.experiments.point import Point
 from kernel_model.mechanisms.scenario import Scenario
 from kernel_model.workloads import catalogue
@@ -15,6 +16,7 @@ from kernel_model.workloads.samples import sample_path
 from kernel_model.workloads.workload import bind
 
 if TYPE_CHECKING:
+    from kernel_model.costs import Profile
     from verifier import Verified
 
 
@@ -34,6 +36,12 @@ def scenario_of(point: Point) -> Scenario:
     workload = catalogue.make(point)
     verified = verified_graft(Path(point.graft) if point.graft else sample_path(workload.sample))
     return Scenario(workload, verified, bind(verified.program, workload), point.engine)
+
+
+@cache
+def profile_of(name: str) -> Profile:
+    """Return the cost profile of a name or in a file; read once. Raises as `costs.load` does."""
+    return costs.load(name)
 
 
 @cache

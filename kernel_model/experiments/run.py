@@ -22,10 +22,9 @@ import numpy.typing as npt
 
 from grafting.diagnostics import fail
 from jit.hot import TierName
-from kernel_model import costs
 from kernel_model.costs.bands import Sensitivity, sensitivity
 from kernel_model.experiments.point import Point
-from kernel_model.experiments.preparation import completed, scenario_of
+from kernel_model.experiments.preparation import completed, profile_of, scenario_of
 from kernel_model.kernel import Kernel
 from kernel_model.mechanisms import mechanism_of
 from kernel_model.mechanisms.counts import AccountCounts, Prediction, observed, together
@@ -58,7 +57,7 @@ def measure(
     if unable is not None:
         return unable
     predicted = mechanism.predict(scenario.workload)
-    profile = costs.load(point.profile)
+    profile = profile_of(point.profile)
     kernel = Kernel(
         profile,
         seed=point.seed,

@@ -83,6 +83,9 @@ class Prediction:
     unknown: frozenset[str] = frozenset()
     why: str = ""
 
+    def __add__(self, other: Prediction) -> Prediction:
+        return Prediction(self.counts + other.counts, self.unknown | other.unknown, self.why or other.why)
+
     def per_operation(self, operations: int) -> dict[str, float | None]:
         """Return the mean of each count over `operations` (> 0), by name; None for one that is not predicted."""
         return {n: None if n in self.unknown else v for n, v in self.counts.per_operation(operations).items()}

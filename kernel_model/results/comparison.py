@@ -8,8 +8,6 @@ of the chain alone (`hops`) make one *table*.
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -17,7 +15,9 @@ from typing import Any
 
 from kernel_model.experiments.point import Point
 from kernel_model.mechanisms.scenario import CannotExpress
+from kernel_model.results import tabular
 from kernel_model.results.outcome import PS_PER_NS, Outcome
+from kernel_model.results.statistics import Estimate
 
 SCHEMA = 2
 BASELINE = "call"
@@ -125,21 +125,19 @@ class Comparison:
         names = {row.point.profile: row.point.profile for row in self.rows}
         return names | {row.point.profile: row.outcome.profile for row in self.rows if row.outcome}
 
+    def records(self) -> list[dict[str, Any]]:
+        """Return every row as plain data, a group's rows together. Times are in nanoseconds."""
+        return [record(group, row) for group in self.groups() for row in group.rows]
+
     def to_json(self) -> str:
         """Return everything as JSON. Times are in nanoseconds."""
-        rows = [record(group, row) for group in self.groups() for row in group.rows]
-        data = {"schema": SCHEMA, "profiles": dict(self.profiles), "misses": list(self.misses), "rows": rows}
+        head = {"schema": SCHEMA, "profiles": dict(self.profiles), "misses": list(self.misses)}
+        data = head | {"rows": self.records()}
         return json.dumps(data, indent=2)
 
     def to_csv(self) -> str:
         """Return one line a row. Times are in nanoseconds; a mechanism that cannot do it has only its reason."""
-        records = [flat(record(group, row)) for group in self.groups() for row in group.rows]
-        columns = list(dict.fromkeys(key for each in records for key in each))
-        out = io.StringIO()
-        writer = csv.DictWriter(out, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(records)
-        return out.getvalue()
+        return tabular.to_csv(self.records())
 
 
 def record(group: Group, row: Row) -> dict[str, Any]:
@@ -161,7 +159,7 @@ def record(group: Group, row: Row) -> dict[str, Any]:
 
 def measured(outcome: Outcome) -> dict[str, Any]:
     """Return what one run showed as plain data."""
-    operations = outcome.point.operations
+    operations = outcome.operations
     interval, predicted = outcome.interval, outcome.predicted
     return {
         "data": outcome.data,
@@ -170,6 +168,8 @@ def measured(outcome: Outcome) -> dict[str, Any]:
         "p50_interval_ns": [_ns(interval.low), _ns(interval.high)] if interval else None,
         "p50_band_ns": [_ns(end) for end in outcome.band] if outcome.band else None,
         "throughput": _rounded(outcome.throughput),
+        "replications": outcome.runs,
+        "estimates": {name: estimated(name, each) for name, each in outcome.estimates.items()},
         "per_operation": outcome.counts.per_operation(operations),
         "predicted_per_operation": predicted.per_operation(operations),
         "as_predicted": outcome.as_predicted,
@@ -182,18 +182,11 @@ def measured(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested data as columns: "latency_ns.p50", "p50_band_ns.low"."""
-    columns: dict[str, Any] = {}
-    for key, value in values.items():
-        match value:
-            case dict():
-                columns |= flat(value, f"{prefix}{key}.")
-            case [low, high]:
-                columns |= {f"{prefix}{key}.low": low, f"{prefix}{key}.high": high}
-            case _:
-                columns[prefix + key] = value
-    return columns
+def estimated(name: str, estimate: Estimate) -> dict[str, Any]:
+    """Return an estimate over replications as plain data; latencies in ns."""
+    unit = 1 if name == "throughput" else PS_PER_NS
+    low, high = estimate.interval.low / unit, estimate.interval.high / unit
+    return {"mean": round(estimate.mean / unit, 3), "interval": [round(low, 3), round(high, 3)]}
 
 
 def _ns(ps: float) -> float:

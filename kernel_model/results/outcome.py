@@ -11,13 +11,13 @@ the client was ready to submit it) to its completion. So a client that falls beh
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from kernel_model.costs.bands import Sensitivity
 from kernel_model.experiments.point import Point
 from kernel_model.mechanisms.counts import AccountCounts, Counts, Prediction, together
-from kernel_model.results.statistics import Histogram, Interval, Summary
+from kernel_model.results.statistics import Estimate, Histogram, Interval, Summary
 
 PS_PER_NS = 1000
 PS_PER_US = 1e6
@@ -33,7 +33,9 @@ class Outcome:
     and `spent` (ps by account and category). `sensitivity` says how the profile's uncertain figures move the median
     (None: time is no sum of charges there). `longest_section_ps` is the longest time that the kernel was not
     preemptible, `worst_release_ps` the longest that a ready thread of the highest priority waited for a core.
-    `misses`: the counts that were not as predicted. `profile`, `data` and `arrivals` are descriptions.
+    `misses`: the counts that were not as predicted. `runs` runs with consecutive seeds are in it, of which `estimates`
+    has the means and their confidence intervals, by figure (`experiments.replicate`). `profile`, `data` and `arrivals`
+    are descriptions.
     """
 
     point: Point
@@ -50,6 +52,13 @@ class Outcome:
     longest_section_ps: int
     worst_release_ps: int
     misses: tuple[str, ...] = ()
+    runs: int = 1
+    estimates: Mapping[str, Estimate] = field(default_factory=dict)
+
+    @property
+    def operations(self) -> int:
+        """How many operations the totals are of."""
+        return self.point.operations * self.runs
 
     @cached_property
     def summary(self) -> Summary:
@@ -85,4 +94,33 @@ class Outcome:
         """Time charged per operation (ns), of one account or all, in one category or all."""
         chosen = self.spent.values() if account is None else [self.spent.get(account, {})]
         ps = sum(sum(by.values()) if category is None else by.get(category, 0) for by in chosen)
-        return ps / PS_PER_NS / self.point.operations
+        return ps / PS_PER_NS / self.operations
+
+    def merged(self, other: Outcome) -> Outcome:
+        """Return both runs as one: totals are added, extremes kept. The median's band is that of the first."""
+        latency = Histogram()
+        latency.merge(self.latency)
+        latency.merge(other.latency)
+        return replace(
+            self,
+            latency=latency,
+            window_ps=self.window_ps + other.window_ps,
+            counts=self.counts + other.counts,
+            predicted=self.predicted + other.predicted,
+            accounts=_sum(self.accounts, other.accounts),
+            spent=_sum(self.spent, other.spent),
+            longest_section_ps=max(self.longest_section_ps, other.longest_section_ps),
+            worst_release_ps=max(self.worst_release_ps, other.worst_release_ps),
+            misses=(*self.misses, *other.misses),
+            runs=self.runs + other.runs,
+        )
+
+
+def _sum(one: AccountCounts, two: AccountCounts) -> dict[str, dict[str, int]]:
+    return {
+        account: {
+            name: one.get(account, {}).get(name, 0) + two.get(account, {}).get(name, 0)
+            for name in {**one.get(account, {}), **two.get(account, {})}
+        }
+        for account in {**one, **two}
+    }

@@ -76,7 +76,7 @@ def _cells(group: Group, row: Row) -> tuple[str | Text, ...]:
         case CannotExpress(reason):
             return (row.mechanism, Text(reason, style="dim"))
         case Outcome() as outcome:
-            count = outcome.counts.per_operation(row.point.operations)
+            count = outcome.counts.per_operation(outcome.operations)
             servers = sum(outcome.ns(account) for account in outcome.spent if account.startswith("server"))
             return (
                 row.mechanism,

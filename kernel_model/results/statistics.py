@@ -17,7 +17,8 @@ value v such that at least the fraction p of the values is <= v.
 
 Confidence intervals assume nothing about the distribution of the values: that of a percentile comes from the order
 statistics (the number of values below it is binomial), that of a mean from the means of consecutive batches
-(Law & Kelton, *Simulation Modeling and Analysis*, section 9.5.3), which allows for correlation of neighbours.
+(Law & Kelton, *Simulation Modeling and Analysis*, section 9.5.3), which allows for correlation of neighbours. Over
+independent replications (`estimate`) Student's t is used as it stands.
 """
 
 from __future__ import annotations
@@ -169,6 +170,28 @@ def mean_interval(values: Sequence[float], batches: int = 20) -> Interval | None
     half = student_95(batches - 1) * stdev(means) / math.sqrt(batches)
     centre = fmean(means)
     return Interval(centre - half, centre + half)
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """An expectation estimated from `count` (>= 2) independent values: their mean and its confidence interval."""
+
+    mean: float
+    interval: Interval
+    count: int
+
+    @property
+    def half_width(self) -> float:
+        """Half the interval's length."""
+        return (self.interval.high - self.interval.low) / 2
+
+
+def estimate(values: Sequence[float]) -> Estimate:
+    """Return the mean of independent values and its interval by Student's t. Raises ValueError for fewer than two."""
+    if len(values) < 2:
+        raise ValueError("one value has no spread: there must be at least two")
+    centre, half = fmean(values), student_95(len(values) - 1) * stdev(values) / math.sqrt(len(values))
+    return Estimate(centre, Interval(centre - half, centre + half), len(values))
 
 
 def student_95(degrees: int) -> float:
