@@ -176,8 +176,9 @@ _SENDING = _BASE | {1000, 1001, 1002, 1004, 1005, 1006, 1007}
 # --- verdicts --------------------------------------------------------------------------------------------------------
 
 DELIVER, CONSUME = 0, 1  # reply, failure: hand it to the client / the client sleeps on
-PASS, ANSWERED, DROP = 0, 1, 2  # request: queue it / reply with the answer / refuse; submit: PASS, HOLD, DROP
+PASS, ANSWERED, DROP = 0, 1, 2  # request: queue it / reply with the answer / refuse; submit: PASS, HOLD, DROP, TAKEN
 HOLD = 1
+TAKEN = 3  # submit: the request ends here, its operation lives on in what the handler sends
 STEER = 3  # request: STEER + slot hands the request to another endpoint
 DONE = 0  # timer, schedule
 
@@ -227,7 +228,7 @@ def _graft_hook(event: Event, helpers: frozenset[int], verdicts: dict[str, int],
 GRAFT_HOOKS: dict[str, Hook] = {
     hook.name: hook
     for hook in (
-        _graft_hook(Event.SUBMIT, _SENDING, {"pass": PASS, "hold": HOLD, "drop": DROP}),
+        _graft_hook(Event.SUBMIT, _SENDING, {"pass": PASS, "hold": HOLD, "drop": DROP, "consume": TAKEN}),
         _graft_hook(Event.REPLY, _SENDING, {"deliver": DELIVER, "consume": CONSUME}),
         _graft_hook(Event.FAILURE, _SENDING, {"deliver": DELIVER, "consume": CONSUME}),
         _graft_hook(

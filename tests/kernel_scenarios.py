@@ -59,6 +59,24 @@ RETRY = """
     exit
 """
 DROP = "r0 = 2\nexit"
+CONSUME_ODD = """
+    r6 = *(u64 *)(r1 + 16)
+    r0 = r6
+    r0 &= 1
+    if r0 == 0 goto out
+    r1 = 0
+    r2 = 0
+    r3 = r6
+    r4 = r10
+    r4 += -8
+    r5 = 8
+    r0 = 0
+    *(u64 *)(r10 - 8) = r0
+    call 1000
+    r0 = 3
+out:
+    exit
+"""
 GRAFTS: tuple[dict[str, str], ...] = (
     {"reply/disk.read": CHASE},
     {"reply/disk.read": CHASE, "failure": ARM, "timer": RETRY},
@@ -66,6 +84,7 @@ GRAFTS: tuple[dict[str, str], ...] = (
     {"reply/disk.read": ARM, "timer": RETRY, "reply": DELIVER},
     {"reply/disk.read": RETRY},
     {"submit": HOLD_ODD, "reply/disk.read": CHASE},
+    {"submit": CONSUME_ODD, "reply/disk.read": CHASE},
 )
 KERNEL_ONLY: tuple[dict[str, str], ...] = (
     {"submit": DROP},

@@ -367,6 +367,61 @@ def test_a_submission_that_a_graft_drops_is_refused(place: str) -> None:
     assert kernel.accounts["disk"].ns["user"] == 0
 
 
+INSTEAD = """
+    *(u64 *)(r10 - 8) = 2
+    r3 = *(u64 *)(r1 + 16)
+    r1 = 0
+    r2 = 0
+    r4 = r10
+    r4 += -8
+    r5 = 8
+    call 1000
+    r0 = 3
+    exit
+"""
+
+
+@pytest.mark.parametrize("place", ["in the kernel", "off", "in the client"])
+def test_a_submission_that_a_graft_consumes_lives_on_in_what_it_sends(place: str) -> None:
+    kernel = free(activation="off" if place == "off" else "eager")
+    disk = kernel.server("disk", image=chain_image(4), block=64, service_ns=100, capacity=2)
+    app = kernel.client("app")
+    put = kernel.load if place == "in the client" else kernel.attach
+    graft = put(verified({"submit": INSTEAD}), to=app, slots={"disk": disk})
+    jobs = kernel.jobs(app, graft=graft, slot="disk", op="read", bodies=bytes(8), count=3)
+    app.run("submit", depth=1)
+    kernel.run()
+    results = jobs.results()
+    assert results[["outcome", "finished"]].tolist() == [(0, 100_000), (0, 200_000), (0, 300_000)]
+    assert [kernel.arena[at + 8] for at in results["body"]] == [2, 2, 2]
+    assert kernel.tables.endpoint[disk.endpoint.row]["reserved"] == 0
+
+
+@pytest.mark.parametrize("place", ["in the kernel", "off", "in the client"])
+@pytest.mark.parametrize("mode", ["call", "submit"])
+def test_a_submission_that_a_graft_consumes_without_a_trace_starves(place: str, mode: Any) -> None:
+    kernel = free(activation="off" if place == "off" else "eager")
+    disk, app = kernel.server("disk", reply=b""), kernel.client("app")
+    put = kernel.load if place == "in the client" else kernel.attach
+    graft = put(verified({"submit": "r0 = 3\nexit"}), to=app, slots={"disk": disk})
+    jobs = kernel.jobs(app, graft=graft, slot="disk", op="read", bodies=bytes(8), count=2)
+    app.run(mode)
+    kernel.run()
+    assert jobs.results()["outcome"].tolist() == [7, 7]
+    assert kernel.accounts["disk"].ns["user"] == 0
+
+
+def test_a_submission_that_a_graft_drops_leaves_its_place_to_others() -> None:
+    kernel = free()
+    disk, app = kernel.server("disk", reply=b"", capacity=1), kernel.client("app")
+    graft = kernel.attach(verified({"submit": "r0 = 2\nexit"}), to=app, slots={"disk": disk})
+    kernel.jobs(app, graft=graft, slot="disk", op="read", bodies=bytes(8), count=5)
+    app.run("submit", depth=1)
+    kernel.run()
+    assert kernel.tables.endpoint[disk.endpoint.row]["reserved"] == 0
+    assert kernel.statistics.refused == 0
+
+
 @pytest.mark.parametrize("place", ["in the kernel", "off", "in the client"])
 def test_the_quorum_sample_ends_with_the_second_of_three_replicas(place: str) -> None:
     source = Path(__file__).resolve().parents[1] / "samples" / "quorum.graft"

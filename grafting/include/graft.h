@@ -78,7 +78,7 @@ _Static_assert(__builtin_offsetof(struct graft_context, flags) == 60, "graft_con
 
 /* --- what a handler returns -------------------------------------------------------------------------------------- */
 
-enum { GRAFT_SUBMIT_PASS = 0, GRAFT_SUBMIT_HOLD = 1, GRAFT_SUBMIT_DROP = 2 };
+enum { GRAFT_SUBMIT_PASS = 0, GRAFT_SUBMIT_HOLD = 1, GRAFT_SUBMIT_DROP = 2, GRAFT_SUBMIT_CONSUME = 3 };
 enum { GRAFT_REPLY_DELIVER = 0, GRAFT_REPLY_CONSUME = 1 };
 enum { GRAFT_FAILURE_DELIVER = 0, GRAFT_FAILURE_CONSUME = 1 };
 enum { GRAFT_REQUEST_PASS = 0, GRAFT_REQUEST_ANSWERED = 1, GRAFT_REQUEST_DROP = 2 };

@@ -68,6 +68,7 @@ from kernel_model.core.tables import (
 DELIVER: Final = hooks.DELIVER
 PASS: Final = hooks.PASS
 HOLD: Final = hooks.HOLD
+TAKEN: Final = hooks.TAKEN
 HELD_AT_ONCE: Final = 64  # drafts held by one graft, as in the kernel
 ONE: Final = 1
 DONE: Final = 0
@@ -231,7 +232,11 @@ def vet(k: Tables, p: int, g: int, h: int, r: int) -> None:
         graft["held"] += 1
         append(k, graft["queues"] + Q_HELD, k.request, r)
     else:
-        end_job(k, p, j, NONE, REFUSED, DONE)
+        k.job[j]["pending"] -= 1
+        if verdict != TAKEN:
+            end_job(k, p, j, NONE, REFUSED, DONE)
+        elif k.job[j]["pending"] == 0:
+            end_job(k, p, j, NONE, STARVED, DONE)
         give_request(k, r)
 
 

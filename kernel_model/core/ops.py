@@ -43,7 +43,7 @@ from kernel_model.core.contexts import FOR_KERNEL, pay
 from kernel_model.core.heap import set_timer
 from kernel_model.core.helpers import check_capability, drop_answer, has_completion, has_place
 from kernel_model.core.lists import append, pop, unlink
-from kernel_model.core.outcomes import close, conclude, finish
+from kernel_model.core.outcomes import absorb, close, conclude, finish
 from kernel_model.core.pools import give_request, replace_body
 from kernel_model.core.prices import HOOK_CHECK, IN_HOOK_CHECK
 from kernel_model.core.schedule import wake
@@ -88,6 +88,7 @@ PASS: Final = hooks.PASS
 ANSWERED: Final = hooks.ANSWERED
 DROP: Final = hooks.DROP
 HOLD: Final = hooks.HOLD
+TAKEN: Final = hooks.TAKEN
 STEER: Final = hooks.STEER
 HELD_AT_ONCE: Final = 64  # requests held by one graft: bounds the search for a tag
 ONE: Final = 1
@@ -188,7 +189,11 @@ def run_submit(k: Tables, g: int, h: int, r: int) -> None:
         append(k, graft["queues"] + Q_HELD, k.request, r)
     elif verdict == PASS:
         append(k, Q_WORK, k.request, r)
+    elif verdict == TAKEN:
+        release_place(k, r)
+        absorb(k, r)
     else:
+        release_place(k, r)
         finish(k, r, REFUSED, DONE)
 
 

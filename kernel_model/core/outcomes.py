@@ -36,6 +36,7 @@ from kernel_model.core.pools import give, give_request, replace_body, take
 from kernel_model.core.prices import HOOK_CHECK, IN_HOOK_CHECK, IN_KERNEL, NOTIFY
 from kernel_model.core.schedule import wake
 from kernel_model.core.tables import (
+    CANCELLED,
     DEAD,
     ERROR,
     NO_REASON,
@@ -46,6 +47,7 @@ from kernel_model.core.tables import (
     P_COMPLETION,
     P_OPERATION,
     Q_COMPLETIONS,
+    Q_ORPHANS,
     Q_WORK,
     R_WORK,
     REPLIED,
@@ -80,11 +82,7 @@ def conclude(k: Tables, r: int) -> None:
     request, meter = k.request[r], k.meter[0]
     o = request["operation"]
     operation = k.operation[o]
-    if request["timer"] != NONE:
-        drop_timer(k, request["timer"])
-        request["timer"] = NONE
-    request_ends(k, r)
-    trace(k, X_END, o, request["tag"], request["outcome"], request["status"])
+    retire(k, r)
     if operation["completed"] != 0:
         meter["late"] += 1
     elif ask_client(k, r):
@@ -93,6 +91,33 @@ def conclude(k: Tables, r: int) -> None:
     operation["outstanding"] -= 1
     if operation["outstanding"] == 0:
         close(k, o)
+
+
+@hot
+def retire(k: Tables, r: int) -> None:
+    """Take an ended request out of the books; its deadline no longer matters."""
+    request = k.request[r]
+    if request["timer"] != NONE:
+        drop_timer(k, request["timer"])
+        request["timer"] = NONE
+    request_ends(k, r)
+    trace(k, X_END, request["operation"], request["tag"], request["outcome"], request["status"])
+
+
+@hot
+def absorb(k: Tables, r: int) -> None:
+    """A graft has taken a submission as its own: the request ends here and nobody is told.
+
+    Its operation lives on in what the graft has sent or armed for it; if that is nothing, it starves.
+    """
+    request = k.request[r]
+    operation = k.operation[request["operation"]]
+    request["outcome"] = CANCELLED
+    retire(k, r)
+    operation["outstanding"] -= 1
+    if operation["outstanding"] == 0:
+        append(k, Q_ORPHANS, k.operation, request["operation"])
+    give_request(k, r)
 
 
 @hot
