@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+import cli
 from grafting import GraftError
 from kernel_model import costs
 from kernel_model.core import prices
@@ -291,3 +294,14 @@ def test_the_users_own_profile_is_found_by_name_before_the_packages(
     assert costs.own() == ("linux-host", "mine")
     assert costs.load("mine").name == "mine"
     assert costs.load("linux-host").digest != packaged.digest
+
+
+def test_the_command_lists_all_profiles_and_shows_each_figure_of_one() -> None:
+    listed = CliRunner().invoke(cli.main, ["profile", "list"])
+    assert [line.split()[0] for line in listed.stdout.splitlines()[1:]] == list(PROFILES)
+    shown = CliRunner().invoke(cli.main, ["profile", "show", "zircon"])
+    assert "published comparisons" in shown.stdout
+    data = json.loads(CliRunner().invoke(cli.main, ["profile", "show", "zircon", "--output-format", "json"]).stdout)
+    assert data["sha256"] == costs.load("zircon").digest
+    assert data["primitives"].keys() == costs.load("zircon").primitives.keys()
+    assert CliRunner().invoke(cli.main, ["profile", "show", "zirkon"]).exit_code == 1

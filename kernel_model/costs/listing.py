@@ -23,8 +23,8 @@ PS_PER_SECOND = 10**12
 def overview(names: Sequence[str]) -> str:
     """Return a line for each of these profiles: name, title, how many of its prices are not merely assumed."""
     profiles = [library.load(name) for name in names]
-    rows = [(p.name, p.title, str(p.conditions), _known(p), p.short_digest) for p in profiles]
-    return _aligned([("profile", "what it prices", "conditions", "prices known", "sha256"), *rows])
+    rows = [(p.name, p.title, _known(p), p.short_digest) for p in profiles]
+    return _aligned([("profile", "what it prices", "prices known", "sha256"), *rows])
 
 
 def _known(profile: Profile) -> str:
