@@ -212,6 +212,20 @@ def bench(
     return Report(program.name, host.machine(), host.clock(), tuple(timings))
 
 
+def prepared(program: Program, fresh: Fresh, engine: str) -> Callable[[int], None]:
+    """Return what runs an activation a number of times in an engine, which has agreed with the interpreter once.
+
+    For callers that time by themselves. Raises as `bench`; Rejected by `verify` if native code is wanted of a program
+    that is not safe.
+    """
+    verified = verify(program) if engine == "native" else None
+    subject = _Bench(program, verified, "", "", fresh, time.perf_counter_ns, SAMPLES)
+    subject._agree(engine)
+    repetition = subject._repetition(engine)
+    repetition.run(1)  # compiles
+    return repetition.run
+
+
 def _verified(program: Program) -> tuple[Verified | None, str]:
     try:
         return verify(program), ""

@@ -52,15 +52,16 @@ def load(name: str | Path) -> Profile:
         return parse(path.read_text(encoding="utf-8"), filename=str(path))
     if str(name) in own():
         return load(own_directory() / f"{name}.toml")
-    return _packaged(str(name))
+    return packaged(str(name))
 
 
 def parse(text: str, *, filename: str = "<profile>") -> Profile:
     """Return the profile written in `text`. Raises GraftError as `load` does."""
-    return reading.parse(text, _packaged, filename=filename)
+    return reading.parse(text, packaged, filename=filename)
 
 
-def _packaged(name: str) -> Profile:
+def packaged(name: str) -> Profile:
+    """Return the profile of this name that comes with the package. Raises GraftError G0830."""
     if name not in available():
         known = ", ".join(sorted({*available(), *own()}))
         raise fail("G0830", f"no cost profile is called `{name}`", helps=(f"there are {known}",))
