@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from kernel_model.kernel import Kernel
     from verifier import Verified
 
-Mode = Literal["call", "submit"]
+Mode = Literal["call", "submit", "rings", "polled"]
 RESULT = np.dtype([
     ("tag", np.uint64), ("arrival", np.int64), ("submitted", np.int64), ("finished", np.int64), ("outcome", np.int64),
     ("status", np.int64), ("body", np.int64), ("length", np.int64),
@@ -76,13 +76,17 @@ class Server(Process):
 class Client(Process):
     """A process that does jobs (`Kernel.jobs`)."""
 
-    def run(self, mode: Mode = "call", depth: int = 1, *, batch: bool = False) -> None:
+    def run(
+        self, mode: Mode = "call", depth: int = 1, *, batch: bool = False, wait: int = 1, poller: Process | None = None
+    ) -> None:
         """Let it begin its jobs when the model runs next.
 
         `call`: one after the other, each request a synchronous call. `submit`: up to `depth` jobs in flight,
-        asynchronously, submitted one by one or, with `batch`, as many at once as there are.
+        asynchronously, submitted one by one or, with `batch`, as many at once as there are. `rings`: the same through
+        rings; one system call submits all that there is and waits for `wait` completions, or as many as can come.
+        `polled`: the thread `poller` takes the requests from the ring, so only waiting is a system call.
         """
-        self.kernel.start_client(self, mode, depth, batch)
+        self.kernel.start_client(self, mode, depth, batch, wait, poller)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

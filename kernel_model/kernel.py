@@ -35,6 +35,7 @@ from kernel_model import books, costs
 from kernel_model.accounting import Account
 from kernel_model.admission import EAGER_NS, FUEL_NS
 from kernel_model.attachments import chain, place
+from kernel_model.clientmodes import set_mode
 from kernel_model.contexts import Context, Use, add_context, uses
 from kernel_model.core import chance, endings, prices, scripts, simulate, tables
 from kernel_model.core.contexts import UNLIMITED
@@ -160,6 +161,11 @@ class Kernel:
         return int(self.tables.meter[0]["now"])
 
     @property
+    def cores(self) -> int:
+        """How many cores there are."""
+        return int(self.tables.config[0]["cores"])
+
+    @property
     def processes(self) -> Mapping[str, Process]:
         """All processes by name, in the order of their making."""
         return MappingProxyType(self._processes)
@@ -223,6 +229,12 @@ class Kernel:
         """Return a new client process with room for `completions` completions; `jobs` and `Client.run` give it work."""
         number = self._process(name, core, priority, tables.B_CLIENT, context, cq_capacity=completions)
         return self._named(Client(self, name, number))
+
+    def poller(self, name: str = "poller", *, core: int = 0, priority: int = 8) -> Process:
+        """Return a new kernel thread that polls the rings of the clients that are run with it, without end."""
+        number = self._process(name, core, priority, tables.B_POLLER, None, cq_capacity=0)
+        self._starting.append(number)
+        return self._named(Process(self, name, number))
 
     def process(
         self,
@@ -453,16 +465,11 @@ class Kernel:
             prepare_ns=prepare_ns,
         )
 
-    def start_client(self, client: Client, mode: Mode, depth: int, batch: bool) -> None:
+    def start_client(
+        self, client: Client, mode: Mode, depth: int, batch: bool, wait: int, poller: Process | None
+    ) -> None:
         """See `Client.run`."""
-        process = self.tables.process[client.row]
-        if mode not in ("call", "submit") or depth < 1 or (mode == "call" and depth != 1):
-            raise fail("G0801", f"mode `{mode}` with depth {depth}", helps=("depth is for mode `submit`",))
-        if depth > process["cq_capacity"]:
-            raise fail("G0801", f"a depth of {depth} needs as many completions; `{client.name}` has "
-                       f"{process['cq_capacity']}")  # fmt: skip
-        process["depth"] = 0 if mode == "call" else depth
-        process["batch"] = batch
+        set_mode(self, client, mode, depth, batch, wait, poller)
         self._starting.append(client.row)
 
     # --- endings ------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from kernels import CHASE, CONSUME, DELIVER, chain_image, verified
 
 import verifier
 from jit.hot import TierName
-from kernel_model import Client, Context, Endpoint, Exponential, Kernel, Server, Uniform
+from kernel_model import Client, Context, Endpoint, Exponential, Kernel, Process, Server, Uniform
 from kernel_model.hosting import Call, Cancel, Compute, Jump, Receive, Reply, Row, Sleep, Submit, Think, Wait
 
 ANSWER = """
@@ -128,6 +128,7 @@ class Scenario:
         self.contexts: list[Context] = []
         if self.draw.random() < 0.4:
             self.contexts = [self._context() for _ in range(self.draw.randint(1, 3))]
+        self.poller: Process | None = None
         self._servers()
         self._scripts()
         self.clients = [self._client(i) for i in range(self.draw.randint(1, 3))]
@@ -212,9 +213,19 @@ class Scenario:
             client, slot=at["disk"], bodies=bytes(8), count=n, arrivals_ns=arrivals,
             think_ns=self.draw.choice((0, Exponential(100))), prepare_ns=self.draw.choice((0, 20)),
         )  # fmt: skip
-        mode = self.draw.choice(("call", "submit"))
-        client.run(mode, 1 if mode == "call" else self.draw.randint(1, 4), batch=self.draw.random() < 0.5)
+        self._start(client)
         return client
+
+    def _start(self, client: Client) -> None:
+        mode = self.draw.choice(("call", "submit", "rings", "polled"))
+        depth = 1 if mode == "call" else self.draw.randint(1, 4)
+        batch = self.draw.random() < 0.5
+        if mode in ("call", "submit"):
+            client.run(mode, depth, batch=batch)
+            return
+        if mode == "polled" and self.poller is None:
+            self.poller = self.kernel.poller(core=self.cores - 1, priority=7)
+        client.run(mode, depth, wait=self.draw.randint(1, 3), poller=self.poller if mode == "polled" else None)
 
     def run(self) -> None:
         """Run in steps, with ends from outside in between, and let the kernel check its books after each."""

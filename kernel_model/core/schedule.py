@@ -14,6 +14,7 @@ from kernel_model.core.heap import set_timer
 from kernel_model.core.lists import append, first, prepend, unlink
 from kernel_model.core.prices import EXIT, IN_INTERRUPT, IN_KERNEL, IN_SWITCH, IPI, SCHEDULE, SWITCH
 from kernel_model.core.tables import (
+    B_POLLER,
     IDLING,
     NEVER,
     NONE,
@@ -178,7 +179,8 @@ def enter_user(k: Tables, c: int, chosen: int, current: int, beneficiary: int) -
         charge(k, account, IN_SWITCH, SWITCH, 1)
         trace(k, X_SWITCH, c, core["last"], chosen, 0)
         core["last"] = chosen
-    charge(k, beneficiary if beneficiary != NONE and chosen == current else account, IN_KERNEL, EXIT, 1)
+    if k.process[chosen]["behaviour"] != B_POLLER:  # which is a kernel thread
+        charge(k, beneficiary if beneficiary != NONE and chosen == current else account, IN_KERNEL, EXIT, 1)
     note_release(k, chosen)
 
 

@@ -43,10 +43,23 @@ from kernel_model.core.lists import first, unlink
 from kernel_model.core.ops import drain, expire
 from kernel_model.core.outcomes import close, post, stop_waiting
 from kernel_model.core.pools import give, short_of_room, take
-from kernel_model.core.prices import IDLE, IN_IDLE, IN_INTERRUPT, IN_LOCK, IN_USER, INTERRUPT, LOCK_WAIT, WORK
+from kernel_model.core.prices import (
+    IDLE,
+    IN_IDLE,
+    IN_INTERRUPT,
+    IN_LOCK,
+    IN_SPIN,
+    IN_USER,
+    INTERRUPT,
+    LOCK_WAIT,
+    SPIN,
+    WORK,
+)
+from kernel_model.core.rings import poller_step, rings_step
 from kernel_model.core.schedule import choose, enlist, enter_user, highest_ready, outranks
 from kernel_model.core.scripts import script_step
 from kernel_model.core.servers import server_step
+from kernel_model.core.spinning import spin_end, stop_spinning
 from kernel_model.core.syscalls import system_call
 from kernel_model.core.tables import (
     A_INTERRUPT,
@@ -54,6 +67,8 @@ from kernel_model.core.tables import (
     A_SYSTEM_CALL,
     B_CLIENT,
     B_HOST,
+    B_POLLER,
+    B_RINGS,
     B_SCRIPT,
     B_SERVER,
     CURRENT,
@@ -85,6 +100,7 @@ from kernel_model.core.tables import (
     T_NOTHING,
     T_REFILL,
     T_WAKE,
+    U_BURST,
     U_CALL,
     U_HOST,
     USER,
@@ -187,6 +203,8 @@ def step(k: Tables, c: int) -> int:
     meter["section"] = 0
     meter["core"] = c
     meter["process"] = p
+    if process["spinning"] != 0:
+        stop_spinning(k, p)
     behaviour = process["behaviour"]
     next_ = U_CALL
     if behaviour == B_CLIENT:
@@ -197,6 +215,10 @@ def step(k: Tables, c: int) -> int:
         next_ = script_step(k, p)
     elif behaviour == B_HOST:
         next_ = host_step(k, p)
+    elif behaviour == B_RINGS:
+        next_ = rings_step(k, p)
+    elif behaviour == B_POLLER:
+        next_ = poller_step(k, p)
     else:
         process["call"] = SYS_PARK
     if next_ == U_HOST:
@@ -205,7 +227,8 @@ def step(k: Tables, c: int) -> int:
         core["action"] = A_SYSTEM_CALL
         obtain_lock(k, c)
         return NONE
-    process["left"] = meter["section"] + process["owed"]
+    if next_ == U_BURST:
+        process["left"] = meter["section"] + process["owed"]
     enter_burst(k, c)
     return NONE
 
@@ -225,9 +248,11 @@ def enter_burst(k: Tables, c: int) -> None:
     core, meter = k.core[c], k.meter[0]
     core["phase"] = USER
     core["since"] = meter["now"]
-    core["end"] = min(meter["now"] + k.process[core["process"]]["left"], max(core["ipi_at"], meter["now"]))
+    process = k.process[core["process"]]
+    end = spin_end(k, core["process"]) if process["spinning"] != 0 else meter["now"] + process["left"]
+    core["end"] = min(end, max(core["ipi_at"], meter["now"]))
     if k.config[0]["contexts"] != 0:
-        core["end"] = min(core["end"], meter["now"] + slice_of(k, k.process[core["process"]]["on"]))
+        core["end"] = min(core["end"], meter["now"] + slice_of(k, process["on"]))
 
 
 @hot
@@ -244,7 +269,10 @@ def pass_time(k: Tables, c: int) -> None:
         done = max(0, elapsed - (process["left"] - process["owed"]))
         process["left"] -= elapsed
         process["owed"] -= done
-        charge(k, process["account"], IN_USER, WORK, done)
+        if process["spinning"] != 0:
+            charge(k, process["account"], IN_SPIN, SPIN, done)
+        else:
+            charge(k, process["account"], IN_USER, WORK, done)
     elif core["phase"] == LOCKED:
         account = payer(k, core["process"]) if core["process"] != NONE else core["account"]
         charge(k, account, IN_LOCK, LOCK_WAIT, elapsed)

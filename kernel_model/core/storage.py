@@ -169,7 +169,7 @@ class Storage:
         row = self.tables.process[p]
         for name in (
             "next", "prev", "endpoint", "request", "completion", "timer", "graft", "library", "job_next", "job_last",
-            "finishing", "think",
+            "finishing", "think", "poller", "poll_next", "poll_first", "poll_last",
         ):  # fmt: skip
             row[name] = NONE
         row["state"] = tables.PARKED

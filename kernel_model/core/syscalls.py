@@ -22,12 +22,12 @@ from kernel_model.core.prices import (
     DISPATCH_FORWARD,
     DISPATCH_RECEIVE,
     DISPATCH_REPLY,
-    DISPATCH_SEND,
     ENTRY,
     IN_KERNEL,
     TIMER_ARM,
     TIMER_CANCEL,
 )
+from kernel_model.core.submissions import poll_rings, submit_drafts
 from kernel_model.core.tables import (
     CALLING,
     EAGAIN,
@@ -44,8 +44,10 @@ from kernel_model.core.tables import (
     SYS_CALL,
     SYS_CANCEL,
     SYS_DROP,
+    SYS_ENTER,
     SYS_FORWARD,
     SYS_PARK,
+    SYS_POLL,
     SYS_RECEIVE,
     SYS_REPLY,
     SYS_REPLY_RECEIVE,
@@ -60,23 +62,29 @@ from kernel_model.core.tables import (
 ONE: Final = 1
 DONE: Final = 0
 BLOCKING: Final = 1
-ASYNCHRONOUS: Final = 0
 
 
 @hot
 def system_call(k: Tables, p: int) -> None:
-    """Do what process `p` asks for. To park is no system call: it is how a process leaves the model."""
+    """Do what process `p` asks for. To park is no system call: it is how a process leaves the model;
+    a polling thread is in the kernel already."""
     process = k.process[p]
     call = process["call"]
     process["result"] = DONE
     if call == SYS_PARK:
         process["state"] = PARKED
         return
+    if call == SYS_POLL:
+        poll_rings(k, p)
+        drain(k)
+        return
     charge(k, payer(k, p), IN_KERNEL, ENTRY, ONE)
     if call == SYS_CALL:
         call_once(k, p)
     elif call == SYS_SUBMIT:
-        submit_drafts(k, p)
+        process["result"] = submit_drafts(k, p, payer(k, p))
+    elif call == SYS_ENTER:
+        enter(k, p)
     elif call == SYS_WAIT:
         wait(k, p)
     elif call == SYS_SLEEP:
@@ -109,22 +117,19 @@ def call_once(k: Tables, p: int) -> None:
 
 
 @hot
-def submit_drafts(k: Tables, p: int) -> None:
-    """SYS_SUBMIT: submit the drafts in order, to the first for which there is no room; bad ones go to the rejects."""
+def enter(k: Tables, p: int) -> None:
+    """SYS_ENTER: submit the drafts, then wait for `a` completions, or as many as can come, or until the time `b`.
+
+    What found no room is tried again soon; what was rejected must be looked at at once.
+    """
     process = k.process[p]
-    queue = process["queues"]
-    while first(k, queue + Q_DRAFTS) != NONE:
-        charge(k, payer(k, p), IN_KERNEL, DISPATCH_SEND, ONE)
-        r = pop(k, queue + Q_DRAFTS, k.request)
-        status = submit(k, p, r, ASYNCHRONOUS)
-        if status == -EAGAIN:
-            prepend(k, queue + Q_DRAFTS, k.request, r)
-            process["result"] = status
-            return
-        if status != DONE:
-            k.request[r]["status"] = status
-            append(k, queue + Q_REJECTS, k.request, r)
-        drain(k)
+    if submit_drafts(k, p, payer(k, p)) != DONE:
+        process["b"] = min(process["b"], k.meter[0]["now"] + k.config[0]["retry"])
+    coming = process["cq_posted"] + process["cq_reserved"]
+    if first(k, process["queues"] + Q_REJECTS) != NONE or (coming == 0 and process["b"] >= NEVER):
+        return
+    process["a"] = max(ONE, min(process["a"], coming))
+    wait(k, p)
 
 
 @hot

@@ -89,6 +89,9 @@ PROCESS = _record(
     "context on passive abandoned told_late "
     # jobs of a client, and how it does them
     "job_next job_last depth batch open_jobs finishing stalled prepare think "
+    # of a thread that polls: whether it spins, and has seen a change; of a client with rings: RING_..., completions to
+    # wait for, its polling thread, its place among those lined up there; of that thread: who is lined up
+    "spinning noticed ring wanted poller poll_pending poll_next poll_first poll_last "
     "r0 r1 r2 r3 r4 r5"
 )
 CAPABILITY = _record("endpoint badge rights parent alive")
@@ -187,16 +190,19 @@ OBJECT_QUEUES: Final = 3
 CORE_QUEUES: Final = PRIORITIES
 
 # behaviours of a process: what its user mode does
-B_IDLE, B_SCRIPT, B_CLIENT, B_SERVER, B_HOST = range(5)
+B_IDLE, B_SCRIPT, B_CLIENT, B_SERVER, B_HOST, B_RINGS, B_POLLER = range(7)
+
+# how a client with rings tells that something is in them
+RING_ENTER, RING_POLLED = range(1, 3)
 
 # system calls
 (
     SYS_CALL, SYS_SUBMIT, SYS_WAIT, SYS_RECEIVE, SYS_REPLY, SYS_REPLY_RECEIVE, SYS_FORWARD, SYS_SLEEP, SYS_CANCEL,
-    SYS_PARK, SYS_EXIT, SYS_DROP,
-) = range(12)  # fmt: skip
+    SYS_PARK, SYS_EXIT, SYS_DROP, SYS_ENTER, SYS_POLL,
+) = range(14)  # fmt: skip
 
 # what a step of a process in user mode leads to
-U_BURST, U_CALL, U_HOST = range(3)
+U_BURST, U_CALL, U_HOST, U_SPIN = range(4)
 
 # who began an operation
 O_SUBMITTED, O_CALL, O_GRAFT = range(3)

@@ -9,10 +9,11 @@ from grafting.diagnostics import fail
 from kernel_model.mechanisms.async_ import MECHANISM as ASYNC
 from kernel_model.mechanisms.call import MECHANISM as CALL
 from kernel_model.mechanisms.graft import MECHANISM as GRAFT
+from kernel_model.mechanisms.rings import ENTER, POLLED
 from kernel_model.mechanisms.scenario import Mechanism
 from kernel_model.mechanisms.server import MECHANISM as SERVER
 
-ALL = (CALL, ASYNC, SERVER, GRAFT)
+ALL = (CALL, ASYNC, ENTER, POLLED, SERVER, GRAFT)
 BY_NAME = {mechanism.name: mechanism for mechanism in ALL}
 
 

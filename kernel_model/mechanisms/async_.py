@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from kernel_model.mechanisms.counts import Counts, Prediction
 from kernel_model.mechanisms.predictions import whole
-from kernel_model.mechanisms.scenario import Mechanism, Scenario, Stage, stage_in_clients
+from kernel_model.mechanisms.scenario import Mechanism, Scenario, Stage, in_flight, stage_in_clients
 from kernel_model.workloads.workload import Workload
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def predict(workload: Workload) -> Prediction:
 
 def build(kernel: Kernel, scenario: Scenario) -> Stage:
     """The handler runs in the client; what it sends becomes the next submission."""
-    return stage_in_clients(kernel, scenario, mode="submit")
+    return stage_in_clients(kernel, scenario, mode="submit", depth=in_flight(scenario.workload))
 
 
 MECHANISM = Mechanism("async", "the client submits, waits for the completion, looks, submits again", predict, build)

@@ -35,7 +35,7 @@ def whole(
     unknown: frozenset[str] = frozenset()
     why: list[str] = []
     if workload.plan.early or workload.plan.recovers:
-        return Prediction(Counts(), frozenset(NAMES), "the data decide how many requests an operation has")
+        return unforeseen("the data decide how many requests an operation has")
     if workload.topology.core is Core.OTHER:
         each += Counts(interrupts=across)
         if races:
@@ -50,6 +50,11 @@ def whole(
         unknown |= SCHEDULED
         why.append("who runs next among several clients is up to the scheduler")
     return Prediction(each.scaled(operations), unknown, "; ".join(why))
+
+
+def unforeseen(why: str) -> Prediction:
+    """Return that nothing is predicted, and why."""
+    return Prediction(Counts(), frozenset(NAMES), why)
 
 
 def is_chain(plan: Plan) -> bool:

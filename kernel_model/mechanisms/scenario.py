@@ -28,12 +28,13 @@ from kernel_model.mechanisms.counts import Equal, Prediction
 from kernel_model.workloads.workload import Binding, Closed, Core, Workload
 
 if TYPE_CHECKING:
-    from kernel_model.handles import Attachment, Client, Endpoint, Jobs, Mode, Server
+    from kernel_model.handles import Attachment, Client, Endpoint, Jobs, Mode, Process, Server
     from kernel_model.kernel import Kernel
     from verifier import Verified
 
 CLIENT = "client"
 CLIENT_CORE = 0
+COMPLETIONS = 64  # room in a client's completion queue
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +74,14 @@ class Stage:
     service: Service
     jobs: tuple[Jobs, ...]
     mode: Mode = "call"
+    depth: int = 1
+    wait: int = 1
+    poller: Process | None = None
 
     def start(self) -> None:
         """Let the clients begin when the model runs next."""
         for client in self.clients:
-            client.run(self.mode)
+            client.run(self.mode, self.depth, wait=self.wait, poller=self.poller)
 
     @property
     def wake_ups(self) -> int:
@@ -137,7 +141,7 @@ def client_names(workload: Workload) -> tuple[str, ...]:
 
 def add_clients(kernel: Kernel, workload: Workload) -> tuple[Client, ...]:
     """Make the clients, before the servers so that they are first in every list."""
-    return tuple(kernel.client(name, core=CLIENT_CORE) for name in client_names(workload))
+    return tuple(kernel.client(name, core=CLIENT_CORE, completions=COMPLETIONS) for name in client_names(workload))
 
 
 def add_servers(kernel: Kernel, workload: Workload) -> Service:
@@ -170,21 +174,26 @@ Place = Callable[["Client", Mapping[str, Any]], "Attachment"]
 """(client, what fills the slots) -> the graft, wherever it is."""
 
 
-def stage_in_clients(kernel: Kernel, scenario: Scenario, mode: Mode) -> Stage:
+def in_flight(workload: Workload) -> int:
+    """How many operations a client has in flight if it can: one in a closed loop, else as many as it has room for."""
+    return 1 if isinstance(workload.arrivals, Closed) else max(1, COMPLETIONS // (2 * workload.steps))
+
+
+def stage_in_clients(kernel: Kernel, scenario: Scenario, mode: Mode, **how: Any) -> Stage:
     """The handler runs in each client's user mode: what it sends becomes the next call or submission."""
 
     def load(client: Client, slots: Mapping[str, Any]) -> Attachment:
         return kernel.load(scenario.verified, to=client, slots=slots, engine=scenario.engine)
 
-    return stage_each(kernel, scenario, load, mode)
+    return stage_each(kernel, scenario, load, mode, **how)
 
 
-def stage_each(kernel: Kernel, scenario: Scenario, place: Place, mode: Mode) -> Stage:
-    """Make clients and servers, let `place` give each client its graft, and deal the operations."""
+def stage_each(kernel: Kernel, scenario: Scenario, place: Place, mode: Mode, **how: Any) -> Stage:
+    """Make clients and servers, let `place` give each client its graft, deal the operations; `how` as in `Stage`."""
     clients, service = add_clients(kernel, scenario.workload), add_servers(kernel, scenario.workload)
     slots = service.slots(scenario.binding)
     grafts = tuple(place(client, slots) for client in clients)
-    return Stage(clients, service, deal(kernel, scenario, clients, service, grafts), mode)
+    return Stage(clients, service, deal(kernel, scenario, clients, service, grafts), mode, **how)
 
 
 def deal(

@@ -1,0 +1,83 @@
+"""Submissions: what a client has written, its drafts, goes to the endpoints in order, by whoever takes it there.
+
+That is the client's own system call, or a kernel thread that polls the clients' rings (`core.rings`). The clients with
+something in their rings are lined up at their thread: a list through `poll_next`, from its `poll_first` to `poll_last`.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from jit.hot import hot
+from kernel_model.core.billing import charge, payer
+from kernel_model.core.lists import append, first, pop, prepend
+from kernel_model.core.ops import drain, submit
+from kernel_model.core.outcomes import stop_waiting
+from kernel_model.core.prices import DISPATCH_SEND, IN_KERNEL
+from kernel_model.core.tables import DEAD, EAGAIN, NONE, Q_DRAFTS, Q_REJECTS, WAITING, Tables
+
+ONE: Final = 1
+DONE: Final = 0
+ASYNCHRONOUS: Final = 0
+
+
+@hot
+def submit_drafts(k: Tables, p: int, account: int) -> int:
+    """Submit the drafts of process `p` in order, charged to `account`; bad ones go to the rejects.
+
+    Return 0, or -EAGAIN at the first for which there is no room: it and the rest stay drafts.
+    """
+    queue = k.process[p]["queues"]
+    while first(k, queue + Q_DRAFTS) != NONE:
+        charge(k, account, IN_KERNEL, DISPATCH_SEND, ONE)
+        r = pop(k, queue + Q_DRAFTS, k.request)
+        status = submit(k, p, r, ASYNCHRONOUS)
+        if status == -EAGAIN:
+            prepend(k, queue + Q_DRAFTS, k.request, r)
+            return status
+        if status != DONE:
+            k.request[r]["status"] = status
+            append(k, queue + Q_REJECTS, k.request, r)
+        drain(k)
+    return DONE
+
+
+@hot
+def line_up(k: Tables, poller: int, p: int) -> None:
+    """Put client `p` at the end of the thread's list, unless it is there."""
+    process, thread = k.process[p], k.process[poller]
+    if process["poll_pending"] != 0:
+        return
+    process["poll_pending"] = 1
+    process["poll_next"] = NONE
+    if thread["poll_first"] == NONE:
+        thread["poll_first"] = p
+    else:
+        k.process[thread["poll_last"]]["poll_next"] = p
+    thread["poll_last"] = p
+
+
+@hot
+def poll_rings(k: Tables, p: int) -> None:
+    """SYS_POLL: submit what is in the rings of the clients that are lined up now; the thread pays for that."""
+    thread = k.process[p]
+    last = thread["poll_last"]
+    q = NONE
+    while q != last:
+        q = thread["poll_first"]
+        thread["poll_first"] = k.process[q]["poll_next"]
+        k.process[q]["poll_pending"] = 0
+        if k.process[q]["state"] != DEAD:
+            poll_ring(k, p, q)
+
+
+@hot
+def poll_ring(k: Tables, p: int, q: int) -> None:
+    """Submit what is in the ring of client `q`; for what there is no room the thread comes back."""
+    process = k.process[q]
+    result = submit_drafts(k, q, payer(k, p))
+    if result == -EAGAIN:
+        line_up(k, p, q)
+        k.process[p]["stage"] = 1
+    if process["state"] == WAITING and first(k, process["queues"] + Q_REJECTS) != NONE:
+        stop_waiting(k, q)
