@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 EAGER_NS = 5_000  # longest an activation may delay whoever is running: some ten seL4 calls
 ATTACH_NS = 1_000_000  # a handler above this could not even run deferred without being felt
 FUEL_NS = 1_000_000  # of one operation, all its activations together: hundreds of hops of a small handler
+PERIOD_NS = 10_000  # shortest period of a timer armed at attach: its interrupts take a few per cent of a core
 COPYING = (1008, 1009)
 
 

@@ -11,11 +11,12 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import jit.machine
+from grafting import limits
 from grafting.diagnostics import fail
 from grafting.hooks import Event
 from grafting.program import Program
-from kernel_model.admission import ATTACH_NS, bound_ps, handler_rows
-from kernel_model.core import prices, tables
+from kernel_model.admission import ATTACH_NS, PERIOD_NS, bound_ps, handler_rows
+from kernel_model.core import heap, lists, prices, tables
 from kernel_model.core.tables import NONE
 from kernel_model.handles import Attachment, Endpoint, Process, Server
 from kernel_model.suggestions import meant
@@ -110,7 +111,9 @@ def _fill(kernel: Kernel, program: Program, to: Process, slots: Mapping[str, End
 
 
 def chain(kernel: Kernel, table: str, row: int, link: str, graft: int) -> None:
-    """Append a graft to the list of a process or an endpoint."""
+    """Append a graft to the list of a process or an endpoint; whoever owns that has its deferred events."""
+    if kernel.tables.config[0]["activation"] in (tables.DEFERRED_MODE, tables.AUTO_MODE):
+        kernel.storage.add_continuation(row if table == "process" else int(kernel.tables.endpoint[row]["owner"]))
     head = getattr(kernel.tables, table)[row]
     if head["graft"] == NONE:
         head["graft"] = graft
@@ -119,6 +122,26 @@ def chain(kernel: Kernel, table: str, row: int, link: str, graft: int) -> None:
     while kernel.tables.graft[last][link] != NONE:
         last = kernel.tables.graft[last][link]
     kernel.tables.graft[last][link] = graft
+
+
+def arm(kernel: Kernel, attached: Attachment, every: Mapping[int, float]) -> None:
+    """Arm periodic timers of a graft, the first expiry of each a period from now. See `Kernel.attach`."""
+    if every and not any(handler.hook.event is Event.TIMER for handler in attached.program.handlers):
+        raise fail("G0813", f"`{attached.program.name}` has no `on timer` for a periodic timer")
+    if len(every) > limits.TIMERS_ARMED:
+        raise fail("G0813", f"{len(every)} periodic timers; a graft may have {limits.TIMERS_ARMED}")
+    for id_, period_ns in every.items():
+        if not PERIOD_NS <= period_ns <= limits.TIMER_DELAY_NS:
+            raise fail("G0813", f"timer {id_} of `{attached.program.name}` every {period_ns:,} ns",
+                       notes=(f"a period is {PERIOD_NS:,} to {limits.TIMER_DELAY_NS:,} ns",))  # fmt: skip
+    for id_, period_ns in every.items():
+        k, period = kernel.tables, round(period_ns * PS)
+        core = int(k.process[attached.process.row]["core"])
+        t = heap.set_timer(k, kernel.now_ps + period, tables.T_PERIODIC, core, attached.row, id_)
+        k.timer[t]["period"] = period
+        k.timer[t]["fuel"] = k.config[0]["fuel"]
+        lists.append(k, int(k.graft[attached.row]["queues"]) + tables.Q_TIMERS, k.timer, t)
+        k.graft[attached.row]["armed"] += 1
 
 
 def _verified(verified: Any) -> Verified:

@@ -22,7 +22,15 @@ from kernel_model.core import prices, tables
 from kernel_model.core.tables import Tables
 
 DIGIT = 40  # bits of the low word of a wide sum, see core.billing
-LIVE = (tables.R_WORK, tables.R_CALLER, tables.R_QUEUED, tables.R_RECEIVED, tables.R_HELD)
+LIVE = (
+    tables.R_WORK,
+    tables.R_CALLER,
+    tables.R_QUEUED,
+    tables.R_RECEIVED,
+    tables.R_HELD,
+    tables.R_SUBMITTING,
+    tables.R_ARRIVING,
+)
 
 
 def check(k: Tables, ahead: int) -> None:

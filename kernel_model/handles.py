@@ -132,7 +132,11 @@ class Jobs:
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """Books and extremes of a whole run so far; times in ns."""
+    """Books and extremes of a whole run so far; times in ns.
+
+    `deferrals`: events left to the continuation of a graft's installer. `missed`: expiries of periodic timers that
+    could not run and were skipped.
+    """
 
     now_ns: float
     events: int
@@ -144,6 +148,8 @@ class Statistics:
     starved: int
     fallbacks: int
     refused: int
+    deferrals: int
+    missed: int
     longest_section_ns: float
     worst_release_ns: float
 

@@ -34,7 +34,7 @@ from jit.values import Types
 from kernel_model import books, costs
 from kernel_model.accounting import Account
 from kernel_model.admission import EAGER_NS, FUEL_NS
-from kernel_model.attachments import chain, place
+from kernel_model.attachments import arm, chain, place
 from kernel_model.clientmodes import set_mode
 from kernel_model.contexts import Context, Use, add_context, uses
 from kernel_model.core import chance, endings, prices, scripts, simulate, tables
@@ -68,6 +68,7 @@ PS = 1000  # in a nanosecond
 EVENTS_AT_ONCE = 1 << 20
 RETRY_NS = 1_000  # after which a full endpoint is tried again, if nothing else has happened
 CHARGE_MODES = ("current", "metered", "switched")
+ACTIVATIONS = ("eager", "deferred", "auto", "off")
 USER_EVENTS = frozenset({Event.REPLY, Event.FAILURE, Event.TIMER})
 
 
@@ -76,9 +77,10 @@ class Kernel:
 
     `profile`: name of a cost profile, or a `costs.Profile`; or instead `prices`, ns by primitive, all others free.
     `engine`: how the model itself is run, "numba" (fast) or "python". `charge`: how activations are metered (KERNEL
-    section 4). `activation="off"`: every event of a graft falls back to the client. `eager_ns`: the longest that
-    activations may delay whoever would run; `fuel_ns`: what all activations of one operation may cost. `trace`: keep
-    `events()`.
+    section 4). `activation`: when grafts run (KERNEL 3): "eager", at once, and what may not falls back to the client;
+    "deferred", in a continuation of the installer; "auto", eager where that is allowed, else deferred; "off", every
+    event falls back. `eager_ns`: the longest that activations may delay whoever would run; `fuel_ns`: what all
+    activations of one operation may cost. `trace`: keep `events()`.
     """
 
     def __init__(
@@ -89,7 +91,7 @@ class Kernel:
         engine: TierName = "numba",
         cores: int = 1,
         charge: Literal["current", "metered", "switched"] = "metered",
-        activation: Literal["eager", "off"] = "eager",
+        activation: Literal["eager", "deferred", "auto", "off"] = "eager",
         prices: Mapping[str, float] | None = None,
         eager_ns: float = EAGER_NS,
         fuel_ns: float = FUEL_NS,
@@ -97,7 +99,7 @@ class Kernel:
     ) -> None:
         if cores < 1 or cores > 64:
             raise fail("G0801", f"a kernel has 1 to 64 cores, not {cores}")
-        if charge not in CHARGE_MODES or activation not in ("eager", "off"):
+        if charge not in CHARGE_MODES or activation not in ACTIVATIONS:
             raise fail("G0801", f"no charge mode `{charge}` or activation `{activation}`")
         self.seed = seed
         self.storage = Storage(trace=trace)
@@ -116,7 +118,7 @@ class Kernel:
         config["fuel"] = round(fuel_ns * PS)
         config["retry"] = RETRY_NS * PS
         config["charge_mode"] = CHARGE_MODES.index(charge)
-        config["activation"] = tables.EAGER_MODE if activation == "eager" else tables.OFF_MODE
+        config["activation"] = ACTIVATIONS.index(activation)
         config["cores"] = cores
         config["map_seed"] = _signed(seed)
         self._idle = [f"idle/{number}" for number in range(cores)]
@@ -373,12 +375,14 @@ class Kernel:
         to: Process,
         slots: Mapping[str, Endpoint | Server],
         engine: Literal["interpreted", "native"] = "interpreted",
+        every: Mapping[int, float] | None = None,
     ) -> Attachment:
         """Attach a graft to a process: it runs in the kernel on that process's events.
 
-        A handler of `request` runs at the process's endpoint. Attached after others, it is asked after them. Raises
-        TypeError for anything but a Verified; GraftError G0802 for a slot that is not filled or not declared, G0804 for
-        a handler whose proven bound is above `ATTACH_NS`.
+        A handler of `request` runs at the process's endpoint. Attached after others, it is asked after them. `every`:
+        periodic timers, id -> ns, each expiry with fuel of its own. Raises TypeError for anything but a Verified;
+        GraftError G0802 for a slot that is not filled or not declared, G0804 for a handler whose proven bound is above
+        `ATTACH_NS`, G0813 for a period below `PERIOD_NS` or timers without a handler.
         """
         attached = place(self, verified, to, slots, engine, None, in_kernel=True)
         chain(self, "process", to.row, "next", attached.row)
@@ -387,6 +391,7 @@ class Kernel:
             if endpoint == NONE:
                 raise fail("G0802", f"`{attached.program.name}` serves requests, but `{to.name}` has no endpoint")
             chain(self, "endpoint", int(endpoint), "served_next", attached.row)
+        arm(self, attached, every or {})
         return attached
 
     def load(
@@ -579,7 +584,7 @@ class Kernel:
                 name: int(meter[name])
                 for name in (
                     "events", "operations_submitted", "operations_completed", "requests_submitted", "requests_ended",
-                    "late", "starved", "fallbacks", "refused",
+                    "late", "starved", "fallbacks", "refused", "deferrals", "missed",
                 )
             },
         )  # fmt: skip

@@ -1,9 +1,10 @@
 """Activation: one handler, run in the kernel or in user mode, from the event to its commit.
 
 In the kernel an activation is *admitted* first (`admit`): its proven bound fits what is left of the eager window of
-this section and of the event's fuel, and the installer's priority is not below that of the thread that would run
-next. What is not admitted is not begun: the event falls back to the client, marked with the reason. So a handler that
-runs is never aborted, and maps need no undo log.
+this section, of the event's fuel and of the payer's budget, and the installer's priority is not below that of the
+thread that would run next. What is not admitted is not begun: it is deferred (`deferred`), where that is asked for, or
+the event falls back to the client, marked with the reason. So a handler that runs is never aborted, and maps need no
+undo log.
 
 While it runs, `send` does all its checks and **reserves**: the place at the endpoint, the request with its body, and,
 where no operation of a client is there to be joined, the place for a completion. What cannot be reserved is refused
@@ -60,9 +61,12 @@ from kernel_model.core.prices import (
 from kernel_model.core.schedule import next_priority
 from kernel_model.core.tables import (
     ATTACHED,
+    AUTO_MODE,
     CURRENT,
+    DEFERRED_MODE,
     ENGINE_NATIVE,
     ERROR,
+    LATER,
     LOWER_PRIORITY,
     METERED,
     NEVER,
@@ -190,19 +194,25 @@ def show_timer(k: Tables, id_: int) -> None:
 @hot
 def admit(k: Tables, g: int, h: int, fuel: int, x: int) -> int:
     """Return NO_REASON if handler `h` may run in this section, on the fuel and the context `x` of its payer, else why
-    not."""
+    not; LATER if it is to be deferred. In the turn of a continuation there is no eager window and nobody to be delayed.
+    """
     config, meter, graft = k.config[0], k.meter[0], k.graft[g]
     bound = k.handler[h]["bound"]
-    if config["activation"] == OFF_MODE or graft["state"] != ATTACHED:
+    mode = config["activation"]
+    in_turn = meter["continuing"] != 0
+    meter["continuing"] = 0
+    if mode == OFF_MODE or graft["state"] != ATTACHED:
         return NOT_IN_KERNEL
-    if meter["eager_used"] + bound > config["eager"]:
-        return OVER_EAGER
+    if mode == DEFERRED_MODE and not in_turn:
+        return LATER
+    if meter["eager_used"] + bound > config["eager"] and not in_turn:
+        return LATER if mode == AUTO_MODE else OVER_EAGER
     if fuel <= bound + 2 * config["exit_cost"]:
         return OVER_FUEL
     if config["contexts"] != 0 and not can_pay(k, x, bound):
         return OVER_BUDGET
-    if k.process[graft["process"]]["priority"] < next_priority(k, meter["core"]):
-        return LOWER_PRIORITY
+    if k.process[graft["process"]]["priority"] < next_priority(k, meter["core"]) and not in_turn:
+        return LATER if mode == AUTO_MODE else LOWER_PRIORITY
     return NO_REASON
 
 
@@ -283,6 +293,7 @@ def activate(k: Tables, g: int, h: int, account: int, x: int) -> int:
         pay(k, x, FOR_GRAFT)
     meter["context"] = x
     meter["in_user"] = 0
+    meter["cookie"] = NONE
     meter["eager_used"] += handler["bound"]
     trace(k, X_ACTIVATE, g, h, meter["tag"], meter["event"])
     charge(k, account, IN_GRAFT, ACTIVATE, ONE)

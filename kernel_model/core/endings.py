@@ -17,6 +17,7 @@ from typing import Final
 from jit.hot import hot
 from kernel_model.core.billing import cut_burst, trace
 from kernel_model.core.budgets import release
+from kernel_model.core.continuations import flush
 from kernel_model.core.heap import drop_timer
 from kernel_model.core.helpers import forget_timer
 from kernel_model.core.lists import first, pop, unlink
@@ -40,10 +41,12 @@ from kernel_model.core.tables import (
     Q_REJECTS,
     Q_REQUESTS,
     Q_TIMERS,
+    R_ARRIVING,
     R_CALLER,
     R_HELD,
     R_QUEUED,
     R_RECEIVED,
+    R_SUBMITTING,
     READY,
     RECEIVING,
     X_KILL,
@@ -87,6 +90,9 @@ def kill(k: Tables, p: int) -> None:
         finish(k, r, PEER_DIED, DONE)
     if process["endpoint"] != NONE:
         leave_endpoint(k, process["endpoint"])
+    flush(k, p)
+    if process["partner"] != NONE:
+        stop(k, process["partner"])
     for r in range(k.request.shape[0]):
         if k.request[r]["process"] == p and is_under_way(k, r):
             withdraw(k, r, CANCELLED)
@@ -117,7 +123,7 @@ def is_under_way(k: Tables, r: int) -> bool:
     """Whether a request waits or is being served somewhere."""
     request = k.request[r]
     state = request["state"]
-    waits = state in (R_QUEUED, R_CALLER, R_HELD, R_RECEIVED)
+    waits = state in (R_QUEUED, R_CALLER, R_HELD, R_RECEIVED, R_SUBMITTING, R_ARRIVING)
     return bool(waits and request["outcome"] == NO_OUTCOME)
 
 

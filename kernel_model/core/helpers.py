@@ -42,6 +42,7 @@ from kernel_model.core.tables import (
     R_WORK,
     SEND,
     T_GRAFT,
+    T_PERIODIC,
     T_USER,
     UNSHARED,
     Tables,
@@ -306,14 +307,14 @@ def find_timer(k: Tables, g: int, id_: int) -> int:
 
 @hot
 def arm_timer(k: Tables, g: int, id_: int, delay_ns: int) -> int:
-    """Helper 1004. A timer of a client's operation keeps it open; in user mode it has a place among the completions."""
+    """Helper 1004. A timer of a client's operation keeps it open, and has a place among the completions."""
     meter, graft = k.meter[0], k.graft[g]
     in_user = meter["in_user"] != 0
     if delay_ns > LONGEST_DELAY:
         return -EINVAL
     t = find_timer(k, g, id_)
     if t == NONE:
-        if graft["armed"] >= TIMERS or (in_user and not has_completion(k, meter["owner"])):
+        if graft["armed"] >= TIMERS or not has_completion(k, meter["owner"]):
             return -EAGAIN
     # --- commit ---
     if t != NONE:
@@ -326,8 +327,8 @@ def arm_timer(k: Tables, g: int, id_: int, delay_ns: int) -> int:
     timer["operation"] = meter["cookie"] if in_user else meter["operation"]
     append(k, graft["queues"] + Q_TIMERS, k.timer, t)
     graft["armed"] += 1
+    k.process[meter["owner"]]["cq_reserved"] += 1
     if in_user:
-        k.process[meter["owner"]]["cq_reserved"] += 1
         if meter["cookie"] != NONE:
             k.job[meter["cookie"]]["pending"] += 1
     elif meter["operation"] != NONE:
@@ -352,8 +353,9 @@ def forget_timer(k: Tables, g: int, t: int) -> None:
     timer, graft = k.timer[t], k.graft[g]
     unlink(k, graft["queues"] + Q_TIMERS, k.timer, t)
     graft["armed"] -= 1
-    if timer["kind"] == T_USER:
+    if timer["kind"] != T_PERIODIC:
         k.process[graft["process"]]["cq_reserved"] -= 1
+    if timer["kind"] == T_USER:
         if timer["operation"] != NONE:
             k.job[timer["operation"]]["pending"] -= 1
     elif timer["operation"] != NONE:

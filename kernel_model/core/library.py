@@ -46,6 +46,7 @@ from kernel_model.core.tables import (
     NO_REASON,
     NO_SLOT,
     NONE,
+    OF_SUBMISSION,
     OF_TIMER,
     Q_COMPLETIONS,
     Q_DRAFTS,
@@ -354,6 +355,9 @@ def digest(k: Tables, p: int, c: int) -> None:
     """Deal with a completion: run the handler on it if that has not been done, then end the job or let it go on."""
     _process, completion, meter = k.process[p], k.completion[c], k.meter[0]
     j = completion["cookie"]
+    if completion["kind"] == OF_SUBMISSION:
+        submit_again(k, p, c)
+        return
     g, h = handler_for(k, p, c)
     verdict = DELIVER
     meter["sends"] = 0
@@ -373,6 +377,25 @@ def digest(k: Tables, p: int, c: int) -> None:
         else:
             end_job(k, p, j, c, completion["outcome"], completion["status"])
     give_completion(k, c)
+
+
+@hot
+def submit_again(k: Tables, p: int, c: int) -> None:
+    """Completion `c` gives back a submission that a graft was to see in the kernel and could not: vet it here."""
+    completion = k.completion[c]
+    g = completion["graft"]
+    r = take_request(k)
+    request = k.request[r]
+    request["capability"] = completion["capability"]
+    request["op"] = completion["op"]
+    request["tag"] = completion["tag"]
+    request["body"] = completion["body"]
+    request["length"] = completion["length"]
+    request["room"] = completion["room"]
+    request["cookie"] = completion["cookie"]
+    completion["room"] = 0
+    give_completion(k, c)
+    vet(k, p, g, find_handler(k, g, ON_SUBMIT, slot_of(k, g, request["capability"]), request["op"]), r)
 
 
 @hot

@@ -40,6 +40,7 @@ from kernel_model.core.billing import (
     trace,
 )
 from kernel_model.core.contexts import FOR_KERNEL, pay
+from kernel_model.core.deferred import defer, must_queue, take_back
 from kernel_model.core.heap import set_timer
 from kernel_model.core.helpers import check_capability, drop_answer, has_completion, has_place
 from kernel_model.core.lists import append, pop, unlink
@@ -51,9 +52,11 @@ from kernel_model.core.tables import (
     BLOCKED,
     CALLING,
     CANCELLED,
+    DEAD,
     EAGAIN,
     ENOTSUP,
     ERROR,
+    LATER,
     LOWER_PRIORITY,
     NO_OUTCOME,
     NO_REASON,
@@ -67,10 +70,12 @@ from kernel_model.core.tables import (
     Q_RECEIVERS,
     Q_REQUESTS,
     Q_WORK,
+    R_ARRIVING,
     R_CALLER,
     R_HELD,
     R_QUEUED,
     R_RECEIVED,
+    R_SUBMITTING,
     R_WORK,
     RECEIVING,
     REFUSED,
@@ -121,12 +126,14 @@ def submit(k: Tables, p: int, r: int, blocking: int) -> int:
             meter["refused"] += 1
             return -EAGAIN
     g, h = submit_handler(k, p, r)
+    later = k.process[p]["entering"] > 0
     if h != NONE:
-        reason = admit(k, g, h, k.config[0]["fuel"], k.process[p]["on"])
+        reason = LATER if must_queue(k, p) else admit(k, g, h, k.config[0]["fuel"], k.process[p]["on"])
+        later = reason == LATER
         if reason == LOWER_PRIORITY or (reason == OVER_EAGER and meter["eager_used"] > 0):
             meter["refused"] += 1
             return -EAGAIN
-        if reason != NO_REASON:
+        if reason != NO_REASON and not later:
             request["graft"] = g
             request["reason"] = reason
             return -ENOTSUP
@@ -151,7 +158,9 @@ def submit(k: Tables, p: int, r: int, blocking: int) -> int:
         return DONE
     if blocking == 0:
         reserve_place(k, r)
-    if h == NONE:
+    if later:
+        defer(k, p, r, g, R_SUBMITTING)
+    elif h == NONE:
         append(k, Q_WORK, k.request, r)
     else:
         run_submit(k, g, h, r)
@@ -254,25 +263,35 @@ def arrive(k: Tables, r: int) -> None:
         request["timer"] = set_timer(k, due, T_DEADLINE, k.process[request["process"]]["core"], r, NONE)
     if endpoint["graft"] == NONE:
         charge(k, payer(k, request["process"]), IN_HOOK_CHECK, HOOK_CHECK, ONE)
-    elif not ask_endpoint(k, r):
+    elif not ask_endpoint(k, r, endpoint["graft"]):
         return
     enqueue(k, r)
 
 
 @hot
-def ask_endpoint(k: Tables, r: int) -> bool:
-    """Run the `request` handlers at the endpoint; whether the request is to be queued after all.
+def ask_endpoint(k: Tables, r: int, g: int) -> bool:
+    """Run the `request` handlers at the endpoint from graft `g` on; whether the request is to be queued after all, now.
 
     The sender pays, from the fuel in its message and on the context of its operation. What it cannot pay for is queued
     in the ordinary way.
     """
     request, meter = k.request[r], k.meter[0]
-    g = k.endpoint[request["endpoint"]]["graft"]
+    endpoint = k.endpoint[request["endpoint"]]
+    x = k.operation[request["operation"]]["context"]
+    owner = endpoint["owner"]
+    if endpoint["deferred"] > 0 and meter["resumed"] == NONE:
+        defer(k, owner, r, g, R_ARRIVING)
+        return False
     while g != NONE:
         following = k.graft[g]["served_next"]
         h = find_handler(k, g, ON_REQUEST, NONE, request["op"])
-        x = k.operation[request["operation"]]["context"]
-        if h != NONE and admit(k, g, h, request["fuel"], x) == NO_REASON:
+        reason = LATER
+        if h != NONE and not must_queue(k, owner):
+            reason = admit(k, g, h, request["fuel"], x)
+        if h != NONE and reason == LATER and k.process[owner]["state"] != DEAD:
+            defer(k, owner, r, g, R_ARRIVING)
+            return False
+        if h != NONE and reason == NO_REASON:
             show_request(k, g, r, ON_REQUEST)
             meter["owner"] = k.graft[g]["process"]
             meter["operation"] = NONE
@@ -466,6 +485,9 @@ def withdraw(k: Tables, r: int, outcome: int) -> None:
     elif state == R_HELD:
         unlink(k, k.graft[request["graft"]]["queues"] + Q_HELD, k.request, r)
         k.graft[request["graft"]]["held"] -= 1
+    elif state in (R_SUBMITTING, R_ARRIVING):
+        take_back(k, r)
+        release_place(k, r)
     elif state == R_RECEIVED:
         give_back(k, request["holder"])
         request["holder"] = NONE
@@ -484,7 +506,7 @@ def cancel(k: Tables, p: int, tag: int) -> int:
     found = NONE
     for r in range(k.request.shape[0]):
         request = k.request[r]
-        live = request["state"] in (R_QUEUED, R_CALLER, R_HELD, R_RECEIVED)
+        live = request["state"] in (R_QUEUED, R_CALLER, R_HELD, R_RECEIVED, R_SUBMITTING, R_ARRIVING)
         if live and request["process"] == p and request["tag"] == tag:
             if found == NONE or request["serial"] < k.request[found]["serial"]:
                 found = r

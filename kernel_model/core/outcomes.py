@@ -30,7 +30,9 @@ from kernel_model.core.billing import (
     request_ends,
     trace,
 )
+from kernel_model.core.deferred import defer, must_queue
 from kernel_model.core.heap import drop_timer
+from kernel_model.core.helpers import has_completion
 from kernel_model.core.lists import append
 from kernel_model.core.pools import give, give_request, replace_body, take
 from kernel_model.core.prices import HOOK_CHECK, IN_HOOK_CHECK, IN_KERNEL, NOTIFY
@@ -39,16 +41,20 @@ from kernel_model.core.tables import (
     CANCELLED,
     DEAD,
     ERROR,
+    LATER,
     NO_REASON,
     NONE,
     O_CALL,
     O_GRAFT,
     OF_OPERATION,
+    OF_SUBMISSION,
     P_COMPLETION,
     P_OPERATION,
     Q_COMPLETIONS,
     Q_ORPHANS,
     Q_WORK,
+    R_ENDING,
+    R_SUBMITTING,
     R_WORK,
     REPLIED,
     STARVED,
@@ -62,6 +68,7 @@ from kernel_model.core.tables import (
 DELIVER: Final = hooks.DELIVER
 ONE: Final = 1
 DONE: Final = 0
+CONSUMED, TOLD, WAITS = range(3)
 
 
 @hot
@@ -79,14 +86,35 @@ def finish(k: Tables, r: int, outcome: int, status: int) -> None:
 @hot
 def conclude(k: Tables, r: int) -> None:
     """A request has ended: drop it if its operation is complete, else ask the grafts of its process, else complete."""
+    retire(k, r)
+    tell(k, r, k.process[k.request[r]["process"]]["graft"])
+
+
+@hot
+def tell(k: Tables, r: int, g: int) -> None:
+    """Tell whom it concerns that `r` has ended: the grafts of its process from `g` on, then the client.
+
+    What a graft could not see in the kernel does not complete an operation that waits for more, as long as there is
+    room for another completion: the client's library deals with it while the rest goes on.
+    """
     request, meter = k.request[r], k.meter[0]
     o = request["operation"]
     operation = k.operation[o]
-    retire(k, r)
     if operation["completed"] != 0:
         meter["late"] += 1
-    elif ask_client(k, r):
-        complete(k, o, r, request["outcome"])
+    else:
+        answer = ask_client(k, r, g)
+        if answer == WAITS:
+            return
+        if answer == TOLD:
+            p = operation["process"]
+            if request["reason"] != NO_REASON and operation["outstanding"] > 1 and has_completion(k, p):
+                if operation["cookie"] != NONE:
+                    k.job[operation["cookie"]]["pending"] += 1
+                k.process[p]["cq_reserved"] += 1
+                post(k, p, announce(k, o, r, request["outcome"]))
+            else:
+                complete(k, o, r, request["outcome"])
     give_request(k, r)
     operation["outstanding"] -= 1
     if operation["outstanding"] == 0:
@@ -121,14 +149,14 @@ def absorb(k: Tables, r: int) -> None:
 
 
 @hot
-def ask_client(k: Tables, r: int) -> bool:
-    """Run the `reply` or `failure` handlers of the process's grafts; whether the client is to be told.
+def ask_client(k: Tables, r: int, g: int) -> int:
+    """Run the `reply` or `failure` handlers of the process's grafts, from `g` on; return whether the client is to be
+    TOLD, the ending was CONSUMED, or WAITS in the continuation of the process.
 
-    A handler that may not run now leaves its mark in the request: the client's library will run it.
+    A handler that may not run leaves its mark in the request: the client's library will run it.
     """
     request, meter = k.request[r], k.meter[0]
     p = request["process"]
-    g = k.process[p]["graft"]
     if g == NONE:
         charge(k, payer(k, p), IN_HOOK_CHECK, HOOK_CHECK, ONE)
     event = ON_REPLY if request["outcome"] == REPLIED else ON_FAILURE
@@ -138,21 +166,24 @@ def ask_client(k: Tables, r: int) -> bool:
         if h != NONE:
             installer = k.graft[g]["process"]
             x = k.process[installer]["on"]
-            reason = admit(k, g, h, request["fuel"], x)
+            reason = LATER if must_queue(k, p) else admit(k, g, h, request["fuel"], x)
+            if reason == LATER:
+                defer(k, p, r, g, R_ENDING)
+                return WAITS
             if reason != NO_REASON:
                 request["graft"] = g
                 request["reason"] = reason
                 meter["fallbacks"] += 1
                 trace(k, X_FALLBACK, g, h, request["tag"], reason)
-                return True
+                return TOLD
             show_request(k, g, r, event)
             meter["owner"] = p
             meter["operation"] = request["operation"]
             if activate(k, g, h, payer(k, installer), x) != DELIVER:
                 k.graft[g]["consumed"] += 1
-                return False
+                return CONSUMED
         g = following
-    return True
+    return TOLD
 
 
 @hot
@@ -180,19 +211,28 @@ def dismiss(k: Tables, o: int) -> None:
 @hot
 def complete(k: Tables, o: int, r: int, outcome: int) -> None:
     """Deliver the completion of operation `o`, with the body of request `r` (NONE: none). It cannot fail."""
-    operation, meter = k.operation[o], k.meter[0]
-    p = operation["process"]
-    process = k.process[p]
+    if end_operation(k, o):
+        hand_over(k, o, announce(k, o, r, outcome))
+
+
+@hot
+def end_operation(k: Tables, o: int) -> bool:
+    """Count operation `o` as completed; whether there is anybody to be told."""
+    operation = k.operation[o]
     operation["completed"] = 1
     operation_ends(k, operation["submitted_at"])
-    if process["state"] == DEAD:
-        return
-    c = announce(k, o, r, outcome)
-    if operation["origin"] == O_CALL:
-        process["completion"] = c
-        process["result"] = 0
+    return bool(k.process[operation["process"]]["state"] != DEAD)
+
+
+@hot
+def hand_over(k: Tables, o: int, c: int) -> None:
+    """Give the completion `c` of operation `o` to its process."""
+    p = k.operation[o]["process"]
+    if k.operation[o]["origin"] == O_CALL:
+        k.process[p]["completion"] = c
+        k.process[p]["result"] = 0
         wake(k, p)
-        meter["direct"] = p
+        k.meter[0]["direct"] = p
     else:
         post(k, p, c)
 
@@ -221,6 +261,8 @@ def announce(k: Tables, o: int, r: int, outcome: int) -> int:
         completion["room"] = 0
         return c
     request = k.request[r]
+    if request["state"] == R_SUBMITTING:
+        completion["kind"] = OF_SUBMISSION
     completion["tag"] = request["tag"]
     completion["status"] = status_of(outcome, request["status"])
     completion["capability"] = request["capability"]

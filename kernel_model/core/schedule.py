@@ -14,6 +14,7 @@ from kernel_model.core.heap import set_timer
 from kernel_model.core.lists import append, first, prepend, unlink
 from kernel_model.core.prices import EXIT, IN_INTERRUPT, IN_KERNEL, IN_SWITCH, IPI, SCHEDULE, SWITCH
 from kernel_model.core.tables import (
+    B_CONTINUATION,
     B_POLLER,
     IDLING,
     NEVER,
@@ -172,6 +173,9 @@ def enter_user(k: Tables, c: int, chosen: int, current: int, beneficiary: int) -
         core["last"] = NONE
         return
     account = payer(k, chosen)
+    if k.process[chosen]["behaviour"] == B_CONTINUATION:  # in whatever address space there is
+        note_release(k, chosen)
+        return
     if k.config[0]["contexts"] != 0 and core["context"] != k.process[chosen]["on"]:
         core["context"] = k.process[chosen]["on"]
         charge_change(k, account)

@@ -21,7 +21,6 @@ from __future__ import annotations
 from typing import Final
 
 from jit.hot import hot
-from kernel_model.core.activation import ON_TIMER, activate, admit, find_handler, show_timer
 from kernel_model.core.billing import charge, payer, trace, weigh_operations, weigh_requests
 from kernel_model.core.budgets import expel, refill
 from kernel_model.core.contexts import (
@@ -37,12 +36,12 @@ from kernel_model.core.contexts import (
     slice_of,
 )
 from kernel_model.core.endings import obey
-from kernel_model.core.heap import next_due, place, rise, set_timer, unset_timer
+from kernel_model.core.heap import next_due, set_timer, unset_timer
 from kernel_model.core.library import client_step
-from kernel_model.core.lists import first, unlink
+from kernel_model.core.lists import first
 from kernel_model.core.ops import drain, expire
-from kernel_model.core.outcomes import close, post, stop_waiting
-from kernel_model.core.pools import give, short_of_room, take
+from kernel_model.core.outcomes import stop_waiting
+from kernel_model.core.pools import give, short_of_room
 from kernel_model.core.prices import (
     IDLE,
     IN_IDLE,
@@ -66,6 +65,7 @@ from kernel_model.core.tables import (
     A_RESCHEDULE,
     A_SYSTEM_CALL,
     B_CLIENT,
+    B_CONTINUATION,
     B_HOST,
     B_POLLER,
     B_RINGS,
@@ -75,29 +75,24 @@ from kernel_model.core.tables import (
     IDLING,
     KERNEL,
     LOCKED,
-    LOWER_PRIORITY,
     NEVER,
-    NO_REASON,
-    NO_SLOT,
     NONE,
-    OF_TIMER,
-    P_COMPLETION,
     P_TIMER,
     Q_POSTPONED,
     Q_READY,
-    Q_TIMERS,
-    REPLIED,
     S_EVENTS,
     S_FAULT,
     S_GROW,
     S_HOST,
     S_QUIET,
     S_UNTIL,
+    SYS_CONTINUE,
     SYS_PARK,
     T_COMMAND,
     T_DEADLINE,
     T_GRAFT,
     T_NOTHING,
+    T_PERIODIC,
     T_REFILL,
     T_WAKE,
     U_BURST,
@@ -108,6 +103,7 @@ from kernel_model.core.tables import (
     X_TIMER,
     Tables,
 )
+from kernel_model.core.timers import fire_graft, fire_user
 
 ONE: Final = 1
 DONE: Final = 0
@@ -219,6 +215,8 @@ def step(k: Tables, c: int) -> int:
         next_ = rings_step(k, p)
     elif behaviour == B_POLLER:
         next_ = poller_step(k, p)
+    elif behaviour == B_CONTINUATION:
+        process["call"] = SYS_CONTINUE
     else:
         process["call"] = SYS_PARK
     if next_ == U_HOST:
@@ -493,7 +491,7 @@ def fire(k: Tables, t: int) -> None:
             k.process[target]["ready_at"] = k.timer[t]["due"]  # however long the kernel was busy with something else
     elif kind == T_DEADLINE:
         expire(k, target)
-    elif kind == T_GRAFT:
+    elif kind in (T_GRAFT, T_PERIODIC):
         fire_graft(k, t)
     elif kind == T_REFILL:
         give(k, P_TIMER, k.timer, t)
@@ -504,73 +502,6 @@ def fire(k: Tables, t: int) -> None:
         obey(k, command, target)
     else:
         fire_user(k, t)
-
-
-@hot
-def fire_user(k: Tables, t: int) -> None:
-    """A timer of a handler in user mode: its completion, for which room is reserved."""
-    timer = k.timer[t]
-    g = timer["target"]
-    c = take(k, P_COMPLETION, k.completion)
-    completion = k.completion[c]
-    completion["posted_at"] = k.meter[0]["now"]
-    completion["kind"] = OF_TIMER
-    completion["outcome"] = REPLIED
-    completion["tag"] = timer["argument"]
-    completion["status"] = 0
-    completion["capability"] = NONE
-    completion["op"] = 0
-    completion["badge"] = 0
-    completion["body"] = 0
-    completion["length"] = 0
-    completion["room"] = 0
-    completion["graft"] = g
-    completion["reason"] = NO_REASON
-    completion["cookie"] = timer["operation"]
-    disarm(k, g, t)
-    post(k, k.graft[g]["process"], c)
-
-
-@hot
-def disarm(k: Tables, g: int, t: int) -> None:
-    """Take a fired timer from its graft, and free it."""
-    unlink(k, k.graft[g]["queues"] + Q_TIMERS, k.timer, t)
-    k.graft[g]["armed"] -= 1
-    give(k, P_TIMER, k.timer, t)
-
-
-@hot
-def fire_graft(k: Tables, t: int) -> None:
-    """A timer of a graft: its handler runs; where a more important thread is ready, a little later.
-
-    A timer without fuel does not fire. Its operation then has one hope less.
-    """
-    timer, meter = k.timer[t], k.meter[0]
-    g, id_, o, fuel = timer["target"], timer["argument"], timer["operation"], timer["fuel"]
-    h = find_handler(k, g, ON_TIMER, NO_SLOT, DONE)
-    installer = k.graft[g]["process"]
-    x = k.process[installer]["on"]
-    reason = admit(k, g, h, fuel, x) if h != NONE else NO_REASON
-    if reason == LOWER_PRIORITY or (reason != NO_REASON and meter["eager_used"] > 0):
-        timer["due"] = meter["now"] + k.config[0]["retry"]
-        position = meter["heap_size"]
-        meter["heap_size"] += 1
-        place(k, position, t)
-        rise(k, position)
-        return
-    disarm(k, g, t)
-    if h != NONE and reason == NO_REASON:
-        show_timer(k, id_)
-        meter["fuel"] = fuel
-        meter["owner"] = k.graft[g]["process"]
-        meter["operation"] = o if o != NONE and k.operation[o]["completed"] == 0 else NONE
-        activate(k, g, h, payer(k, installer), x)
-    elif h != NONE:
-        meter["fallbacks"] += 1
-    if o != NONE:
-        k.operation[o]["outstanding"] -= 1
-        if k.operation[o]["outstanding"] == 0:
-            close(k, o)
 
 
 # --- from outside -----------------------------------------------------------------------------------------------------

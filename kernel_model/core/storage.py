@@ -39,6 +39,7 @@ class Storage:
         arena = np.zeros(ARENA_BYTES, np.uint8)
         meter, config = np.zeros(1, tables.METER), np.zeros(1, tables.CONFIG)
         meter["arena_used"] = 64  # offset 0 is nobody's
+        meter["resumed"] = NONE
         config["tracing"] = trace
         self.tables = Tables(
             meter=meter,
@@ -169,7 +170,7 @@ class Storage:
         row = self.tables.process[p]
         for name in (
             "next", "prev", "endpoint", "request", "completion", "timer", "graft", "library", "job_next", "job_last",
-            "finishing", "think", "poller", "poll_next", "poll_first", "poll_last",
+            "finishing", "think", "partner", "poller", "poll_next", "poll_first", "poll_last",
         ):  # fmt: skip
             row[name] = NONE
         row["state"] = tables.PARKED
@@ -178,6 +179,17 @@ class Storage:
         for name, value in fields.items():
             self.tables.process[p][name] = value
         return p
+
+    def add_continuation(self, p: int) -> None:
+        """Give process `p` a continuation for deferred events, unless it has one."""
+        row = self.tables.process[p]
+        if row["partner"] == NONE:
+            same = ("core", "priority", "account", "context")
+            made = self.add_process(
+                **{name: int(row[name]) for name in same}, on=int(row["context"]), partner=p,
+                behaviour=tables.B_CONTINUATION,
+            )  # fmt: skip
+            self.tables.process[p]["partner"] = made
 
 
 def _longer(array: Any, rows: int) -> Any:

@@ -11,6 +11,7 @@ from typing import Final
 
 from jit.hot import hot
 from kernel_model.core.billing import charge, payer
+from kernel_model.core.continuations import continue_one
 from kernel_model.core.heap import set_timer
 from kernel_model.core.helpers import check_capability
 from kernel_model.core.lists import append, first, pop, prepend
@@ -37,12 +38,14 @@ from kernel_model.core.tables import (
     NONE,
     PARKED,
     PEER_DIED,
+    Q_DEFERRED,
     Q_DRAFTS,
     Q_REJECTS,
     REFUSED,
     SLEEPING,
     SYS_CALL,
     SYS_CANCEL,
+    SYS_CONTINUE,
     SYS_DROP,
     SYS_ENTER,
     SYS_FORWARD,
@@ -66,8 +69,8 @@ BLOCKING: Final = 1
 
 @hot
 def system_call(k: Tables, p: int) -> None:
-    """Do what process `p` asks for. To park is no system call: it is how a process leaves the model;
-    a polling thread is in the kernel already."""
+    """Do what process `p` asks for. To park is no system call: it is how a process leaves the model; a polling thread
+    and a continuation are in the kernel already."""
     process = k.process[p]
     call = process["call"]
     process["result"] = DONE
@@ -77,6 +80,12 @@ def system_call(k: Tables, p: int) -> None:
     if call == SYS_POLL:
         poll_rings(k, p)
         drain(k)
+        return
+    if call == SYS_CONTINUE:
+        continue_one(k, p)
+        drain(k)
+        if first(k, process["queues"] + Q_DEFERRED) == NONE:
+            process["state"] = PARKED
         return
     charge(k, payer(k, p), IN_KERNEL, ENTRY, ONE)
     if call == SYS_CALL:

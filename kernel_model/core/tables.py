@@ -65,6 +65,9 @@ METER = _record(
     "longest_section worst_release top_priority "
     # simulated events so far; rows of the trace; heap size; end of the used arena; jobs not finished
     "events traced heap_size arena_used jobs_open "
+    # the deferred event that has its turn, and whether an activation in its turn is still to be made; events deferred;
+    # expiries of periodic timers that were skipped
+    "resumed continuing deferrals missed "
     # what stopped `advance`; the graft and handler concerned
     "fault fault_handler "
     # the scheduling context that pays for what the section does now, as what (`core.contexts`), and ps of the section
@@ -87,6 +90,8 @@ PROCESS = _record(
     # its own scheduling context and the one that it runs on now; whether it is passive (`core.budgets`); requests that
     # it lost with the budget of their senders, and whether user mode has still to learn of the last
     "context on passive abandoned told_late "
+    # its continuation, or of a continuation its process; events deferred for it, submissions among them (`deferred`)
+    "partner deferred entering "
     # jobs of a client, and how it does them
     "job_next job_last depth batch open_jobs finishing stalled prepare think "
     # of a thread that polls: whether it spins, and has seen a change; of a client with rings: RING_..., completions to
@@ -95,7 +100,10 @@ PROCESS = _record(
     "r0 r1 r2 r3 r4 r5"
 )
 CAPABILITY = _record("endpoint badge rights parent alive")
-ENDPOINT = _record("owner alive capacity queued reserved waiting receivers queues graft")
+ENDPOINT = _record(
+    "owner alive capacity queued reserved waiting receivers queues graft "
+    "deferred"  # arrivals that wait for the continuation of its owner
+)
 REQUEST = _record(
     "state next prev operation capability endpoint process tag op badge body length room deadline timer "
     "holder fuel outcome status sent_at serial place cookie graft reason vetted"
@@ -107,7 +115,7 @@ OPERATION = _record(
 COMPLETION = _record(
     "next prev posted_at kind tag outcome status capability op badge body length room graft reason cookie"
 )
-TIMER = _record("due order position kind target argument next prev operation fuel core pending follower")
+TIMER = _record("due order position kind target argument next prev operation fuel core pending follower period")
 CORE = _record(
     "process phase end since asked_at last queues ipi_at pending_first pending_last ready action account "
     "context"  # that its last thread ran on
@@ -182,6 +190,7 @@ NO_OUTCOME: Final = -1  # of a request that has not ended
 Q_WORK, Q_ORPHANS = range(2)  # of no object: requests to deal with in this section; operations that lost a timer
 FREE_QUEUES: Final = 2
 Q_COMPLETIONS, Q_DRAFTS, Q_REJECTS = range(3)  # of a process
+Q_DEFERRED: Final = 0  # of a continuation
 Q_REQUESTS, Q_RECEIVERS, Q_CALLERS = range(3)  # of an endpoint
 Q_TIMERS, Q_HELD, Q_OUTBOX = range(3)  # of a graft
 Q_READY: Final = 0  # of a core; + priority
@@ -190,7 +199,7 @@ OBJECT_QUEUES: Final = 3
 CORE_QUEUES: Final = PRIORITIES
 
 # behaviours of a process: what its user mode does
-B_IDLE, B_SCRIPT, B_CLIENT, B_SERVER, B_HOST, B_RINGS, B_POLLER = range(7)
+B_IDLE, B_SCRIPT, B_CLIENT, B_SERVER, B_HOST, B_RINGS, B_POLLER, B_CONTINUATION = range(8)
 
 # how a client with rings tells that something is in them
 RING_ENTER, RING_POLLED = range(1, 3)
@@ -199,7 +208,8 @@ RING_ENTER, RING_POLLED = range(1, 3)
 (
     SYS_CALL, SYS_SUBMIT, SYS_WAIT, SYS_RECEIVE, SYS_REPLY, SYS_REPLY_RECEIVE, SYS_FORWARD, SYS_SLEEP, SYS_CANCEL,
     SYS_PARK, SYS_EXIT, SYS_DROP, SYS_ENTER, SYS_POLL,
-) = range(14)  # fmt: skip
+    SYS_CONTINUE,
+) = range(15)  # fmt: skip
 
 # what a step of a process in user mode leads to
 U_BURST, U_CALL, U_HOST, U_SPIN = range(4)
@@ -221,8 +231,12 @@ IDLING, USER, KERNEL, LOCKED = range(4)
 A_SYSTEM_CALL, A_INTERRUPT, A_RESCHEDULE = range(3)
 
 # states of a request
-R_FREE, R_DRAFT, R_RESERVED, R_WORK, R_CALLER, R_QUEUED, R_RECEIVED, R_HELD = range(8)
-# DRAFT in user memory; RESERVED by an activation; WORK in this section; CALLER at a full endpoint; HELD by a graft
+(
+    R_FREE, R_DRAFT, R_RESERVED, R_WORK, R_CALLER, R_QUEUED, R_RECEIVED, R_HELD, R_SUBMITTING, R_ARRIVING, R_ENDING,
+    R_TIMING,
+) = range(12)  # fmt: skip
+# DRAFT in user memory; RESERVED by an activation; WORK in this section; CALLER at a full endpoint; HELD by a graft;
+# the last four are deferred events, see `deferred`
 
 # outcomes: terminal statuses of requests and operations; STARVED is of operations only
 REPLIED, ERROR, TIMED_OUT, CANCELLED, BROKEN, PEER_DIED, REFUSED, STARVED = range(8)
@@ -232,16 +246,17 @@ OUTCOMES: Final = ("replied", "error", "timed_out", "cancelled", "broken", "peer
 SEND, GRANT = 1, 2
 
 # what a completion announces
-OF_OPERATION, OF_TIMER = range(2)
+OF_OPERATION, OF_TIMER, OF_SUBMISSION = range(3)
 
 # kinds of timer: what happens when it is due; a command is of `endings`, its target the row concerned
-T_NOTHING, T_WAKE, T_DEADLINE, T_GRAFT, T_USER, T_COMMAND, T_REFILL = range(7)
+T_NOTHING, T_WAKE, T_DEADLINE, T_GRAFT, T_USER, T_COMMAND, T_REFILL, T_PERIODIC = range(8)
 
 # states of a graft
 DETACHED, ATTACHED, LOADED = range(3)  # LOADED: user mode only
 
 # why a handler did not run in the kernel (completion field `reason`)
 NO_REASON, OVER_EAGER, OVER_FUEL, LOWER_PRIORITY, NOT_IN_KERNEL, OVER_BUDGET = range(6)
+LATER: Final = 100  # no reason: the activation is deferred
 REASONS: Final = (
     "",
     "over the eager bound",
@@ -255,7 +270,7 @@ REASONS: Final = (
 CURRENT, METERED, SWITCHED = range(3)
 
 # activation modes
-EAGER_MODE, OFF_MODE = range(2)
+EAGER_MODE, DEFERRED_MODE, AUTO_MODE, OFF_MODE = range(4)
 
 # why `advance` came back
 S_UNTIL, S_QUIET, S_EVENTS, S_HOST, S_GROW, S_FAULT = range(6)
@@ -279,9 +294,10 @@ STATUS_OF: Final = (0, 0, ETIMEDOUT, ECANCELED, EPIPE, ECONNRESET, ECONNREFUSED,
 # what a trace row tells: (time, what, a, b, c, d)
 (
     X_SUBMIT, X_ARRIVE, X_RECEIVE, X_REPLY, X_END, X_COMPLETE, X_ACTIVATE, X_VERDICT, X_SWITCH, X_WAKE, X_TIMER,
-    X_SECTION, X_FALLBACK, X_JOB, X_KILL, X_REVOKE, X_CONSUME, X_POSTPONE, X_ABANDON,
-) = range(19)  # fmt: skip
+    X_SECTION, X_FALLBACK, X_JOB, X_KILL, X_REVOKE, X_CONSUME, X_POSTPONE, X_ABANDON, X_DEFER,
+) = range(20)  # fmt: skip
 TRACE_NAMES: Final = (
     "submit", "arrive", "receive", "reply", "end", "complete", "activate", "verdict", "switch", "wake", "timer",
     "section", "fallback", "job", "kill", "revoke", "consume", "postpone", "abandon",
+    "defer",
 )  # fmt: skip

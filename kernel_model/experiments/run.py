@@ -64,7 +64,7 @@ def measure(
         engine=tier,
         cores=point.core_count,
         charge=point.charge,
-        activation=point.activation,  # type: ignore[arg-type]
+        activation=point.activation,
     )
     stage = mechanism.build(kernel, scenario)
     kernel.run()  # the servers start and wait for their first request
