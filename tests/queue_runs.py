@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
 
 import numpy as np
 from references import End, Entry
@@ -18,11 +18,16 @@ from references import End, Entry
 import grafting
 import verifier
 from jit.hot import TierName
-from kernel_model import Attachment, Client, Endpoint, Jobs, Kernel, Process, Server
+from kernel_model import Attachment, Client, Endpoint, Jobs, Kernel, Process
 from kernel_model.hosting import Script, compute, receive, reply
 
 QUEUES = Path(__file__).resolve().parents[1] / "samples" / "queues"
-ERROR, SHORT = 1 << 40, 1 << 41  # in the first word of a body, whose low half is the work in ns
+REPLICAS = ("first", "second", "third")
+ERROR, SHORT, FAULT = (
+    1 << 40,
+    1 << 41,
+    1 << 42,
+)  # in the first word of a body, whose low half is the work in ns; FAULT << n: at replica n only
 PS = 1000
 
 
@@ -34,20 +39,22 @@ def sample(name: str) -> verifier.Verified:
 
 def order(entry: Entry) -> int:
     """Return the word that tells a server what becomes of an entry."""
-    return entry.work | (ERROR if entry.status else 0) | (SHORT if entry.short else 0)
+    faults = sum(FAULT << REPLICAS.index(name) for name in entry.faults)
+    return entry.work | (ERROR if entry.status else 0) | (SHORT if entry.short else 0) | faults
 
 
-def worker(answer: Callable[[int], bytes]) -> Callable[[Kernel, Process], Script]:
+def worker(name: str, answer: Callable[[int], bytes], slower: int) -> Callable[[Kernel, Process], Script]:
     """Return a server that works and ends each request as its first word says; `answer` gives the body of a reply."""
+    failing = ERROR | (FAULT << REPLICAS.index(name) if name in REPLICAS else 0)
 
     def program(_kernel: Kernel, _me: Process) -> Script:
         request = yield receive()
         while True:
             word = int.from_bytes(request.body[:8], "little") if request is not None else 0
             if request is not None:
-                yield compute(word & 0xFFFF_FFFF)
+                yield compute(slower * (word & 0xFFFF_FFFF))
             body = answer(request.op if request is not None else 0)
-            request = yield reply(body[: len(body) // 2] if word & SHORT else body, status=-5 if word & ERROR else 0)
+            request = yield reply(body[: len(body) // 2] if word & SHORT else body, status=-5 if word & failing else 0)
 
     return program
 
@@ -66,7 +73,7 @@ class Bench:
         entries: Sequence[Entry],
         *,
         tag: Callable[[Entry], int] = lambda entry: entry.tag,
-        body: Callable[[Entry], bytes] = lambda entry: order(entry).to_bytes(8, "little"),
+        body: Callable[[Entry], bytes] = lambda entry: order(entry).to_bytes(8, "little").ljust(entry.size, b"-"),
         op: Callable[[Entry], int] = lambda entry: 0,
         depth: int = 64,
     ) -> dict[int, End]:
@@ -93,21 +100,21 @@ def bench(
     *,
     idle: Sequence[str] = (),
     answer: Callable[[int], bytes] = lambda op: bytes(32),
+    slower: Mapping[str, int] = MappingProxyType({}),
     tier: TierName = "python",
-    setup: Callable[[Kernel, Attachment], Any] = lambda kernel, graft: None,
 ) -> Bench:
     """Return a bench with a server behind each slot of `stations`, and nobody behind those of `idle`."""
     kernel = Kernel(prices={}, engine=tier, cores=1 + len(stations), trace=True)
     client = kernel.client("app", completions=64)
-    endpoints: dict[str, Endpoint | Server] = {}
+    endpoints: dict[str, Endpoint] = {}
     for number, slot in enumerate(stations, 1):
         endpoints[slot] = kernel.endpoint(slot, 64)
-        kernel.process(f"server {slot}", worker(answer), endpoint=endpoints[slot], core=number)  # type: ignore[arg-type]
+        program = worker(slot, answer, slower.get(slot, 1))
+        kernel.process(f"server {slot}", program, endpoint=endpoints[slot], core=number)
     for slot in idle:
         endpoints[slot] = kernel.endpoint(slot, 64)
     graft = kernel.attach(sample(name), to=client, slots=endpoints)
-    setup(kernel, graft)
-    return Bench(kernel, client, graft, endpoints)  # type: ignore[arg-type]
+    return Bench(kernel, client, graft, endpoints)
 
 
 def canceled(ends: Mapping[int, End]) -> dict[int, End]:

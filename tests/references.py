@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 
 ECANCELED, ETIME, EIO, ECONNREFUSED = -125, -62, -5, -111
 
@@ -31,8 +32,8 @@ class Entry:
     hard: bool = False
     guard: int | None = None  # it is a LINK_TIMEOUT of so many ns
     drain: bool = False
-    priority: int = 0
-    deadline: int = 0
+    size: int = 8  # of the body, in bytes
+    faults: frozenset[str] = frozenset()  # replicas at which it fails
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,4 +277,108 @@ def linked(entries: Sequence[Entry], *, dead: frozenset[str] = frozenset()) -> d
     for at, batch in batches(entries).items():
         for chain in chains(batch):
             world.after(at, lambda c=chain: begin(c))  # type: ignore[misc]
+    return world.run()
+
+
+# --- order of an endpoint ---------------------------------------------------------------------------------------------
+
+
+def ordered(entries: Sequence[Entry], depth: int) -> dict[int, End]:
+    """At most `depth` operations are under way; of those that wait the one with the least tag is next."""
+    world = World()
+    stations = Stations(world)
+    waiting: list[tuple[int, Entry]] = []
+    running = 0
+
+    def start() -> None:
+        nonlocal running
+        while waiting and running < depth:
+            _, entry = heapq.heappop(waiting)
+            running += 1
+            stations[entry.station].take(Job(entry.work, entry.status, lambda s, e=entry: done(e, s)))  # type: ignore[misc]
+
+    def done(entry: Entry, status: int) -> None:
+        nonlocal running
+        running -= 1
+        world.end(entry.tag, status)
+        start()
+
+    def submit(entry: Entry) -> None:
+        heapq.heappush(waiting, (entry.tag, entry))
+        start()
+
+    for entry in entries:
+        world.after(entry.at, lambda e=entry: submit(e))  # type: ignore[misc]
+    return world.run()
+
+
+# --- token bucket -----------------------------------------------------------------------------------------------------
+
+
+def shaped(entries: Sequence[Entry], ns_per_byte: int, burst: int) -> dict[int, End]:
+    """RFC 2697, committed bucket only: a token a byte, one every `ns_per_byte`, at most `burst`; who lacks them waits.
+
+    What is longer than the bucket is refused.
+    """
+    world = World()
+    stations = Stations(world)
+    tokens, then = Fraction(burst), Fraction(0)
+    for entry in entries:
+        if entry.size > burst:
+            world.after(entry.at, lambda e=entry: world.end(e.tag, ECONNREFUSED))  # type: ignore[misc]
+            continue
+        now = max(Fraction(entry.at), then)
+        tokens = min(Fraction(burst), tokens + (now - then) / ns_per_byte)
+        lacking = max(Fraction(0), entry.size - tokens)
+        tokens, then = tokens + lacking - entry.size, now + lacking * ns_per_byte
+        assert then.denominator == 1
+        job = Job(entry.work, entry.status, lambda s, e=entry: world.end(e.tag, s))  # type: ignore[misc]
+        world.after(int(then), lambda e=entry, j=job: stations[e.station].take(j))  # type: ignore[misc]
+    return world.run()
+
+
+# --- several servers --------------------------------------------------------------------------------------------------
+
+
+def least_connections(entries: Sequence[Entry], replicas: Sequence[str]) -> tuple[dict[int, End], dict[str, int]]:
+    """Each operation goes to the replica with the fewest in hand, the first of equals; also how many each got."""
+    world = World()
+    stations = Stations(world)
+    inside = dict.fromkeys(replicas, 0)
+    got = dict.fromkeys(replicas, 0)
+
+    def submit(entry: Entry) -> None:
+        chosen = min(replicas, key=lambda name: inside[name])
+        inside[chosen] += 1
+        got[chosen] += 1
+        stations[chosen].take(Job(entry.work, entry.status, lambda s: done(entry, chosen, s)))
+
+    def done(entry: Entry, where: str, status: int) -> None:
+        inside[where] -= 1
+        world.end(entry.tag, status)
+
+    for entry in entries:
+        world.after(entry.at, lambda e=entry: submit(e))  # type: ignore[misc]
+    return world.run(), got
+
+
+def mirrored(entries: Sequence[Entry], replicas: Mapping[str, int]) -> dict[int, End]:
+    """A write goes to all replicas, each so many times slower; it ends with the last of them, or the first error."""
+    world = World()
+    stations = Stations(world)
+
+    def submit(entry: Entry) -> None:
+        left = set(replicas)
+
+        def done(where: str, status: int) -> None:
+            left.discard(where)
+            if entry.tag not in world.ends and (status or not left):
+                world.end(entry.tag, status)
+
+        for name, slower in replicas.items():
+            status = EIO if entry.status or name in entry.faults else 0
+            stations[name].take(Job(entry.work * slower, status, lambda s, n=name: done(n, s)))  # type: ignore[misc]
+
+    for entry in entries:
+        world.after(entry.at, lambda e=entry: submit(e))  # type: ignore[misc]
     return world.run()

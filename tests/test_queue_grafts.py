@@ -7,17 +7,24 @@ the mechanism (`references.py`). Equal are the status of every operation and the
 from __future__ import annotations
 
 import random
+import struct
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import references
-from queue_runs import QUEUES, Bench, bench, canceled, order, sample
+from classic_bpf import FINGER, accepts
+from queue_runs import QUEUES, REPLICAS, Bench, bench, canceled, order, sample
 from references import End, Entry
 
+import jit
 from grafting.diagnostics import Source
 from grafting.format import format_source
+from grafting.hooks import PASS
 from jit import testing
 from jit.hot import TierName
+from kernel_model import Kernel, Process
+from kernel_model.hosting import Script, call, receive, reply
 
 FILES = sorted(QUEUES.glob("*.graft"))
 TIERS = [*((seed, "python") for seed in range(8)), (8, "numba")]
@@ -120,3 +127,120 @@ def test_linked_ends_every_operation_as_io_uring(seed: int, tier: TierName) -> N
                 answer=lambda op: (16).to_bytes(8, "little") + bytes(24 if op == 0 else 0))  # fmt: skip
     assert canceled(linked(run, given)) == references.linked(given)
     assert len(run.kernel.map(run.graft, "links")) == 0
+
+
+# --- order of an endpoint ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("seed", "tier"), TIERS)
+def test_priority_ends_every_operation_as_an_endpoint_in_order_of_urgency(seed: int, tier: TierName) -> None:
+    draw = random.Random(seed)
+    tags = draw.sample(range(1, 1 << 62), 40)
+    given = [replace(entry, tag=tag) for entry, tag in zip(entries(draw, 40), tags, strict=True)]
+    run = bench("priority", ["disk"], tier=tier)
+    assert run.run(given) == references.ordered(given, 1)
+    assert len(run.kernel.map(run.graft, "ops")) == 0
+
+
+# --- token bucket -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("seed", "tier"), TIERS)
+def test_rate_lets_every_byte_go_when_a_token_bucket_does(seed: int, tier: TierName) -> None:
+    draw = random.Random(seed)
+    given = []
+    at = 0
+    for tag in range(1, 41):
+        at += draw.choice((0, draw.randrange(200_000)))
+        size = draw.choice((8, draw.randrange(8, 3000), draw.randrange(8, 1500), 3000, 3001))
+        given.append(Entry(tag, "link", draw.randrange(10, 200), at=at, size=size))
+    run = bench("rate", ["link"], tier=tier)
+    assert run.run(given) == references.shaped(given, 80, 3000)
+
+
+# --- several servers --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("seed", "tier"), TIERS)
+def test_balance_chooses_as_least_connections(seed: int, tier: TierName) -> None:
+    given = entries(random.Random(seed), 30, ("first",))
+    run = bench("balance", REPLICAS, tier=tier)
+    expected, got = references.least_connections(given, REPLICAS)
+    assert run.run(given) == expected
+    received = [who for _, what, who, *_ in run.kernel.events() if what == "receive"]
+    assert {name: received.count(run.kernel.processes[f"server {name}"].row) for name in REPLICAS} == got
+
+
+@pytest.mark.parametrize(("seed", "tier"), TIERS)
+def test_broadcast_ends_every_write_as_a_mirror(seed: int, tier: TierName) -> None:
+    draw = random.Random(seed)
+    slower = {"first": 3, "second": 2, "third": 1}
+    given = [
+        replace(e, faults=frozenset(name for name in REPLICAS if draw.random() < 0.1), size=draw.randrange(8, 4096))
+        for e in entries(draw, 16, ("first",))
+    ]
+    run = bench("broadcast", REPLICAS, slower=slower, tier=tier)
+    assert run.run(given) == references.mirrored(given, slower)
+    assert len(run.kernel.map(run.graft, "missing")) == 0
+
+
+# --- packet filter ----------------------------------------------------------------------------------------------------
+
+
+def frame(draw: random.Random) -> bytes:
+    """Return an Ethernet frame that is nearly one for the finger port: one or two things may be otherwise."""
+    options = draw.choice((0, 0, 0, 1, 2, 10))
+    kind = draw.choice((0x0800, 0x0800, 0x0800, 0x0806, 0x86DD))
+    protocol = draw.choice((6, 6, 6, 17, 1))
+    fragment = draw.choice((0, 0, 0x4000, 0x2000, 185, 0x2000 | 370))
+    ports = draw.choice(((79, 49152), (49152, 79), (49152, 80), (0x4F00, 7), (79, 79)))
+    ip = struct.pack(
+        ">BBHHHBBH4s4s", 0x40 | (5 + options), 0, 40 + 4 * options, draw.randrange(1 << 16), fragment, 64, protocol, 0,
+        bytes([10, 0, 0, 1]), bytes([10, 0, 0, 2]),
+    )  # fmt: skip
+    tcp = struct.pack(">HHIIBBHHH", *ports, draw.randrange(1 << 32), 0, 0x50, 2, 1024, 0, 0)
+    whole = bytes(range(12)) + struct.pack(">H", kind) + ip + bytes([1] * 4 * options) + tcp
+    damaged = bytearray(whole)
+    if draw.random() < 0.3:
+        damaged[draw.randrange(len(damaged))] = draw.randrange(256)
+    return bytes(damaged[: draw.choice((len(whole), len(whole), draw.randrange(len(whole) + 1)))])
+
+
+def test_filter_accepts_what_the_bsd_packet_filter_accepts() -> None:
+    draw = random.Random(1993)
+    program = sample("filter").program
+    state = jit.GraftState(program)
+    frames = [frame(draw) for _ in range(1500)]
+    verdicts = [
+        jit.activate(program, "request/packets.frame", jit.Message(body=packet), state).verdict for packet in frames
+    ]
+    assert [verdict == PASS for verdict in verdicts] == [accepts(FINGER, packet) for packet in frames]
+    assert 100 < verdicts.count(PASS) < 1000
+
+
+@pytest.mark.parametrize("tier", ["python", "numba"])
+def test_filter_wakes_its_process_for_no_other_packet(tier: TierName) -> None:
+    draw = random.Random(79)
+    frames = [frame(draw) for _ in range(60)]
+    wanted = [packet for packet in frames if accepts(FINGER, packet)]
+    kernel = Kernel(prices={}, engine=tier, cores=2)
+    door, seen, told = kernel.endpoint("door"), [], []
+
+    def daemon(_kernel: Kernel, _me: Process) -> Script:
+        request = yield receive()
+        while request is not None:
+            seen.append(request.body)
+            request = yield reply()
+
+    def driver(_kernel: Kernel, _me: Process) -> Script:
+        for packet in frames:
+            done = yield call(door, 0, packet)
+            told.append(done.outcome == "replied")
+
+    finger = kernel.process("fingerd", daemon, endpoint=door, core=1)
+    kernel.attach(sample("filter"), to=finger, slots={})
+    kernel.process("driver", driver)
+    kernel.run()
+    assert seen == wanted
+    assert told == [packet in wanted for packet in frames]
+    assert finger.wakeups <= len(wanted)
