@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-ECANCELED, ETIME, EIO, ECONNREFUSED = -125, -62, -5, -111
+ECANCELED, ETIME, EIO, ECONNREFUSED, EPIPE = -125, -62, -5, -111, -32
 
 
 @dataclass(frozen=True, slots=True)
@@ -382,3 +382,156 @@ def mirrored(entries: Sequence[Entry], replicas: Mapping[str, int]) -> dict[int,
     for entry in entries:
         world.after(entry.at, lambda e=entry: submit(e))  # type: ignore[misc]
     return world.run()
+
+
+# --- completions ------------------------------------------------------------------------------------------------------
+
+
+def coalesced(entries: Sequence[Entry], wanted: int, longest: int) -> list[tuple[int, frozenset[tuple[int, int]]]]:
+    """Return the wake-ups of a client: when, and the (tag, status) that it then finds.
+
+    It wakes when `wanted` completions are there, or when the first of them has been there for `longest` ns.
+    """
+    world = World()
+    stations = Stations(world)
+    there: list[tuple[int, int]] = []
+    wake_ups: list[tuple[int, frozenset[tuple[int, int]]]] = []
+
+    def wake() -> None:
+        wake_ups.append((world.now, frozenset(there)))
+        there.clear()
+
+    def done(entry: Entry, status: int) -> None:
+        there.append((entry.tag, status))
+        group = len(wake_ups)
+        if len(there) == wanted:
+            wake()
+        elif len(there) == 1:
+            world.after(longest, lambda: wake() if len(wake_ups) == group else None)
+
+    for entry in entries:
+        job = Job(entry.work, entry.status, lambda s, e=entry: done(e, s))  # type: ignore[misc]
+        world.after(entry.at, lambda e=entry, j=job: stations[e.station].take(j))  # type: ignore[misc]
+    world.run()
+    return wake_ups
+
+
+# --- promises ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A read at `at` ns of `index`, or of word number `word` of what the wish `source` brings."""
+
+    tag: int
+    at: int
+    index: int = 0
+    source: int | None = None
+    word: int = 0
+
+
+def pipelined(wishes: Sequence[Wish], read: Callable[[int], tuple[int, int, Sequence[int]]]) -> dict[int, End]:
+    """A wish starts when its source has replied; if that ended otherwise it is broken, and so on.
+
+    `read` gives, for an index, the work of the server in ns, the status, and the words of the reply.
+    """
+    world = World()
+    disk = Station(world)
+    words: dict[int, Sequence[int]] = {}
+    waiting: dict[int, list[Wish]] = {}
+
+    def submit(wish: Wish) -> None:
+        if wish.source is not None and wish.source not in world.ends:
+            waiting.setdefault(wish.source, []).append(wish)
+        else:
+            start(wish)
+
+    def start(wish: Wish) -> None:
+        index = wish.index
+        if wish.source is not None:
+            if world.ends[wish.source].status:
+                ended(wish, EPIPE)
+                return
+            index = words[wish.source][wish.word]
+        work, status, words[wish.tag] = read(index)
+        disk.take(Job(work, status, lambda s: ended(wish, s)))
+
+    def ended(wish: Wish, status: int) -> None:
+        world.end(wish.tag, status)
+        for other in waiting.pop(wish.tag, []):
+            start(other)
+
+    for wish in wishes:
+        world.after(wish.at, lambda w=wish: submit(w))  # type: ignore[misc]
+    return world.run()
+
+
+# --- paging -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Window:
+    """What Linux remembers of a stream: the run of pages read ahead, [begin, start + size), and where to go on."""
+
+    last: int = -2
+    begin: int = 0
+    start: int = 0
+    size: int = 0
+    mark: int = -1
+
+
+def read_ahead(window: Window, page: int, most: int = 32) -> tuple[int, int] | None:
+    """On-demand read-ahead: return (first page, pages) of what a read of `page` makes the kernel read, or None.
+
+    Wu, Xi and Xu 2007. A page that was read ahead is a hit and starts nothing, unless it is the marked one.
+    """
+    sequential = page in (0, window.last + 1)
+    window.last = page
+    if window.size and page in (window.mark, window.start + window.size):
+        window.start += window.size
+        window.size = min(most, window.size * (4 if window.size < most / 16 else 2))
+        window.mark = window.start
+        return window.start, window.size
+    if sequential and not window.begin <= page < window.start + window.size:
+        window.begin = window.start = page
+        window.size, window.mark = 4, page + 1
+        return page + 1, 3
+    return None
+
+
+def victim(pages: Sequence[int], used: Sequence[int], use: Callable[[int], str]) -> int | None:
+    """Of the pages of scans the most recently used; else, of those not to be kept, the least recently used."""
+    offered = [(when, page) for when, page in zip(used, pages, strict=True)]
+    scanned = [pair for pair in offered if use(pair[1]) == "scanned"]
+    mixed = [pair for pair in offered if use(pair[1]) == "mixed"]
+    if scanned:
+        return max(scanned)[1]
+    return min(mixed)[1] if mixed else None
+
+
+def faults(trace: Sequence[int], frames: int, choose: Callable[[Mapping[int, int]], int]) -> int:
+    """Count the faults of a cache; `choose` names a victim, given when each page was used last."""
+    resident: dict[int, int] = {}
+    count = 0
+    for now, page in enumerate(trace, 1):
+        if page not in resident:
+            count += 1
+            if len(resident) == frames:
+                del resident[choose(resident)]
+        resident[page] = now
+    return count
+
+
+def optimal_faults(trace: Sequence[int], frames: int) -> int:
+    """Belady's algorithm (IBM Systems Journal 1966): give the page that is used last in future."""
+    resident: set[int] = set()
+    count = 0
+    for now, page in enumerate(trace):
+        if page in resident:
+            continue
+        count += 1
+        if len(resident) == frames:
+            future = trace[now + 1 :]
+            resident.remove(max(resident, key=lambda p: future.index(p) if p in future else len(trace)))
+        resident.add(page)
+    return count

@@ -1,0 +1,202 @@
+"""Grafts that gather, chain and translate: compared, result by result, with the mechanisms that they replace.
+
+Completions that wake a client together, promises, logical disks, and the two grafts for paging.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+import references
+from queue_runs import PS, REPLICAS, order, sample, worker
+from references import End, Entry, Window, Wish
+
+import jit
+from jit.hot import TierName
+from kernel_model import Kernel, Process
+from kernel_model.hosting import Script, compute, receive, reply, submit, wait
+
+TIERS = [*((seed, "python") for seed in range(8)), (8, "numba")]
+STARVED = -61
+
+# --- completions ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("seed", "tier"), TIERS)
+def test_completions_wake_the_client_as_coalesced_interrupts(seed: int, tier: TierName) -> None:
+    draw = random.Random(seed)
+    given, at = [], 0
+    for tag in range(1, 31):
+        at += draw.randrange(1, 30_000)
+        given.append(Entry(tag, draw.choice(REPLICAS), draw.randrange(1_000, 40_000), draw.choice((0, 0, 0, -5)), at))
+    kernel = Kernel(prices={}, engine=tier, cores=6)
+    doors = {name: kernel.endpoint(name, 64) for name in REPLICAS}
+    for core, (name, door) in enumerate(doors.items(), 1):
+        kernel.process(f"server {name}", worker(name, lambda op: bytes(32), 1), endpoint=door, core=core)
+    wake_ups = []
+
+    def app(kernel: Kernel, _me: Process) -> Script:
+        left = {entry.tag for entry in given}
+        arrivals = iter(given)
+        coming = next(arrivals, None)
+        while left:
+            now = kernel.now_ps // PS
+            while coming is not None and coming.at <= now:
+                yield submit(doors[coming.station], 0, order(coming).to_bytes(8, "little"), tag=coming.tag)
+                coming = next(arrivals, None)
+            done = yield wait(1, timeout_ns=None if coming is None else coming.at - now)
+            if done:
+                wake_ups.append((kernel.now_ps // PS, frozenset(ends(done))))
+                left -= {completion.tag for completion in done}
+
+    def ends(done: list[Any]) -> list[tuple[int, int]]:
+        kept = kernel.map(graft, "results")
+        return [(c.tag, kept[c.tag]["status"] if c.outcome == "starved" else c.status) for c in done]
+
+    graft = kernel.attach(sample("completions"), to=kernel.process("app", app, completions=64), slots=doors)
+    kernel.run()
+    assert wake_ups == references.coalesced(given, 4, 50_000)
+
+
+# --- promises ---------------------------------------------------------------------------------------------------------
+
+ERRORS = 5  # one read in so many fails
+
+
+def disk_read(index: int) -> tuple[int, int, tuple[int, ...]]:
+    """What the server does with a read: its work, the status and four words, all drawn from the index."""
+    draw = random.Random(index)
+    work = draw.randrange(1_000, 500_000)
+    return work, -5 if draw.randrange(ERRORS) == 0 else 0, tuple(draw.randrange(1 << 40) for _ in range(4))
+
+
+def wishes(draw: random.Random) -> list[Wish]:
+    found: list[Wish] = []
+    at = 0
+    for tag in range(1, 41):
+        at += draw.choice((0, 0, 0, draw.randrange(1_000_000)))
+        source = draw.choice([None, *(wish.tag for wish in found[-10:])])
+        found.append(Wish(tag, at, draw.randrange(1 << 40), source, draw.randrange(4)))
+    return found
+
+
+@pytest.mark.parametrize(("seed", "tier"), TIERS)
+def test_pipeline_keeps_and_breaks_promises_as_a_promise_queue(seed: int, tier: TierName) -> None:
+    given = wishes(random.Random(seed))
+    kernel = Kernel(prices={}, engine=tier, cores=2)
+    door = kernel.endpoint("disk", 64)
+
+    def server(_kernel: Kernel, _me: Process) -> Script:
+        request = yield receive()
+        while request is not None:
+            work, status, words = disk_read(int.from_bytes(request.body, "little"))
+            yield compute(work)
+            request = yield reply(np.array(words, "<u8").tobytes(), status=status)
+
+    kernel.process("server", server, endpoint=door, core=1)
+    client = kernel.client("app", completions=64)
+    kernel.attach(sample("pipeline"), to=client, slots={"disk": door})
+    jobs = [
+        kernel.jobs(
+            client, slot=door, bodies=wish.index.to_bytes(8, "little"), count=1, arrivals_ns=np.array([wish.at]),
+            tags=np.array([wish.tag | (wish.source or 0) << 16 | wish.word << 32], np.uint64),
+        )
+        for wish in given
+    ]  # fmt: skip
+    client.run("submit", 64)
+    kernel.run()
+    rows = {wish.tag: job.results()[0] for wish, job in zip(given, jobs, strict=True)}
+    found = {tag: End(int(row["status"]), int(row["finished"]) // PS) for tag, row in rows.items()}
+    assert found == references.pipelined(given, disk_read)
+
+
+# --- logical disk -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("seed", "tier"), TIERS[5:])
+def test_remap_reads_what_a_logical_disk_reads(seed: int, tier: TierName) -> None:
+    draw = random.Random(seed)
+    image = np.arange(64 * 8, dtype=np.uint64).reshape(64 * 8, 1) + np.zeros((1, 8), np.uint64)
+    extents = dict(zip(draw.sample(range(64), 40), draw.sample(range(64), 40), strict=True))
+    kernel = Kernel(prices={}, engine=tier, cores=2)
+    disk = kernel.server("disk", image=image.tobytes(), block=64, service_ns=700, core=1)
+    client = kernel.client("app", completions=64)
+    graft = kernel.attach(sample("remap"), to=client, slots={"disk": disk})
+    for logical, physical in extents.items():
+        kernel.map(graft, "extents")[logical] = physical
+    asked = np.array([draw.randrange(64 * 8) for _ in range(80)], np.uint64)
+    jobs = kernel.jobs(client, graft=graft, slot="disk", op="read", bodies=asked)
+    client.run("submit", 8)
+    kernel.run()
+    for block, row in zip(asked.tolist(), jobs.results(), strict=True):
+        physical = extents.get(block // 8)
+        if physical is None:
+            assert (row["status"], row["length"]) == (references.ECONNREFUSED, 0)
+        else:
+            got = kernel.arena[row["body"] : row["body"] + 64].view(np.uint64)
+            assert got.tolist() == image[physical * 8 + block % 8].tolist()
+    assert kernel.accounts["disk"].count("dispatch_reply") == sum(block // 8 in extents for block in asked.tolist())
+
+
+# --- paging -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_readahead_hints_what_linux_reads_ahead(seed: int) -> None:
+    draw = random.Random(seed)
+    program = sample("readahead").program
+    state = jit.GraftState(program)
+    windows: dict[int, Window] = {}
+    page = dict.fromkeys(range(4), 0)
+    for _ in range(400):
+        file = draw.randrange(4)
+        page[file] = page[file] + 1 if draw.random() < 0.9 else draw.choice((0, draw.randrange(200)))
+        body = np.array([file, page[file]], "<u8").tobytes()
+        got = jit.activate(program, "submit", jit.Message(body=body, slot=0), state).hints
+        expected = references.read_ahead(windows.setdefault(file, Window()), page[file])
+        told = [] if expected is None else [(file * (1 << 40) + expected[0] * 4096, expected[1])]
+        assert [(hint.address, hint.pages) for hint in got] == told
+
+
+def chosen(state: jit.GraftState, resident: Mapping[int, int]) -> int | None:
+    """Ask the graft for a victim among the pages of a cache."""
+    pages = [*resident, *[0] * (16 - len(resident))]
+    used = [*resident.values(), *[0] * (16 - len(resident))]
+    body = np.array([len(resident), *pages, *used], "<u8").tobytes()
+    answer = jit.activate(sample("evict").program, "request/pager.evict", jit.Message(body=body), state).answer
+    return None if answer is None else int.from_bytes(answer.body, "little")
+
+
+def test_evict_chooses_as_its_policies_say() -> None:
+    draw = random.Random(1996)
+    kinds = ("mixed", "scanned", "kept")
+    for _ in range(60):
+        state = jit.GraftState(sample("evict").program)
+        uses = {region: draw.randrange(3) for region in range(4)}
+        for region, use in uses.items():
+            state.map("regions")[region] = use
+        pages = draw.sample(range(4 * 256), draw.randint(1, 16))
+        used = draw.sample(range(1, 10_000), len(pages))
+        expected = references.victim(pages, used, lambda page, uses=uses: kinds[uses[page // 256]])  # type: ignore[misc]
+        assert chosen(state, dict(zip(pages, used, strict=True))) == expected
+
+
+def test_a_loop_over_more_pages_than_frames_faults_as_rarely_as_it_can_with_evict_and_always_with_lru() -> None:
+    trace = list(range(256, 256 + 20)) * 8
+    state = jit.GraftState(sample("evict").program)
+    state.map("regions")[1] = 1
+
+    def least_recently_used(resident: Mapping[int, int]) -> int:
+        return min(resident, key=resident.__getitem__)
+
+    def graft(resident: Mapping[int, int]) -> int:
+        page = chosen(state, resident)
+        assert page is not None
+        return page
+
+    assert references.faults(trace, 16, least_recently_used) == len(trace)
+    assert references.faults(trace, 16, graft) == references.optimal_faults(trace, 16) < len(trace) / 2
