@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from kernel_model.contexts import Use as Use
     from kernel_model.handles import Attachment as Attachment
     from kernel_model.handles import Client as Client
+    from kernel_model.handles import CoreBounds as CoreBounds
     from kernel_model.handles import Endpoint as Endpoint
     from kernel_model.handles import Exponential as Exponential
     from kernel_model.handles import Jobs as Jobs
@@ -32,7 +33,18 @@ _HOME = {
     "Kernel": "kernel",
     "Use": "contexts",
     **dict.fromkeys(
-        ("Attachment", "Client", "Endpoint", "Exponential", "Jobs", "Process", "Server", "Statistics", "Uniform"),
+        (
+            "Attachment",
+            "Client",
+            "CoreBounds",
+            "Endpoint",
+            "Exponential",
+            "Jobs",
+            "Process",
+            "Server",
+            "Statistics",
+            "Uniform",
+        ),
         "handles",
     ),
 }
@@ -42,6 +54,7 @@ __all__ = [
     "Attachment",
     "Client",
     "Context",
+    "CoreBounds",
     "Endpoint",
     "Exponential",
     "Jobs",

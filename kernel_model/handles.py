@@ -131,11 +131,27 @@ class Jobs:
 
 
 @dataclass(frozen=True, slots=True)
+class CoreBounds:
+    """How late things were on one core, ns.
+
+    `longest_section_ns`: the longest time that nothing could interrupt it, from an entry into the kernel to the way
+    out, waiting for locks included. `longest_wait_ns`: the longest wait for the lock that it enters with.
+    `worst_release_ns`: the longest time from when a thread of the core's highest priority was ready (a timer: due) to
+    when it ran.
+    """
+
+    longest_section_ns: float
+    longest_wait_ns: float
+    worst_release_ns: float
+
+
+@dataclass(frozen=True, slots=True)
 class Statistics:
     """Books and extremes of a whole run so far; times in ns.
 
     `deferrals`: events left to the continuation of a graft's installer. `missed`: expiries of periodic timers that
-    could not run and were skipped.
+    could not run and were skipped. `longest_section_ns` is the longest of all cores; `worst_release_ns` that of threads
+    of the highest priority of all.
     """
 
     now_ns: float
@@ -152,6 +168,7 @@ class Statistics:
     missed: int
     longest_section_ns: float
     worst_release_ns: float
+    cores: tuple[CoreBounds, ...]
 
     @property
     def operations_in_flight(self) -> int:

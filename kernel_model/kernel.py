@@ -44,6 +44,7 @@ from kernel_model.core.tables import NEVER, NONE, Tables
 from kernel_model.handles import (
     Attachment,
     Client,
+    CoreBounds,
     Endpoint,
     Exponential,
     Jobs,
@@ -69,6 +70,7 @@ EVENTS_AT_ONCE = 1 << 20
 RETRY_NS = 1_000  # after which a full endpoint is tried again, if nothing else has happened
 CHARGE_MODES = ("current", "metered", "switched")
 ACTIVATIONS = ("eager", "deferred", "auto", "off")
+LOCKS = ("one", "core")
 USER_EVENTS = frozenset({Event.REPLY, Event.FAILURE, Event.TIMER})
 
 
@@ -80,7 +82,8 @@ class Kernel:
     section 4). `activation`: when grafts run (KERNEL 3): "eager", at once, and what may not falls back to the client;
     "deferred", in a continuation of the installer; "auto", eager where that is allowed, else deferred; "off", every
     event falls back. `eager_ns`: the longest that activations may delay whoever would run; `fuel_ns`: what all
-    activations of one operation may cost. `trace`: keep `events()`.
+    activations of one operation may cost. `locks`: one for the whole kernel, or one for each core (`core.locks`).
+    `trace`: keep `events()`.
     """
 
     def __init__(
@@ -92,6 +95,7 @@ class Kernel:
         cores: int = 1,
         charge: Literal["current", "metered", "switched"] = "metered",
         activation: Literal["eager", "deferred", "auto", "off"] = "eager",
+        locks: Literal["one", "core"] = "one",
         prices: Mapping[str, float] | None = None,
         eager_ns: float = EAGER_NS,
         fuel_ns: float = FUEL_NS,
@@ -99,8 +103,8 @@ class Kernel:
     ) -> None:
         if cores < 1 or cores > 64:
             raise fail("G0801", f"a kernel has 1 to 64 cores, not {cores}")
-        if charge not in CHARGE_MODES or activation not in ACTIVATIONS:
-            raise fail("G0801", f"no charge mode `{charge}` or activation `{activation}`")
+        if charge not in CHARGE_MODES or activation not in ACTIVATIONS or locks not in LOCKS:
+            raise fail("G0801", f"no charge mode `{charge}`, activation `{activation}` or locks `{locks}`")
         self.seed = seed
         self.storage = Storage(trace=trace)
         self._hot = _functions(engine)
@@ -119,6 +123,7 @@ class Kernel:
         config["retry"] = RETRY_NS * PS
         config["charge_mode"] = CHARGE_MODES.index(charge)
         config["activation"] = ACTIVATIONS.index(activation)
+        config["locks"] = LOCKS.index(locks)
         config["cores"] = cores
         config["map_seed"] = _signed(seed)
         self._idle = [f"idle/{number}" for number in range(cores)]
@@ -321,8 +326,8 @@ class Kernel:
         row = self.tables.process[number]
         for index, word in enumerate(chance.seeds(self.seed, number)):
             row[f"r{index}"] = word
-        meter = self.tables.meter[0]
-        meter["top_priority"] = max(meter["top_priority"], priority)
+        row = self.tables.core[core]
+        row["top_priority"] = max(row["top_priority"], priority)
         return number
 
     def _named(self, process: P) -> P:
@@ -576,10 +581,16 @@ class Kernel:
     def statistics(self) -> Statistics:
         """Books and extremes so far."""
         meter = self.tables.meter[0]
+        cores = self.tables.core[: len(self._idle)]
+        top = cores["top_priority"] == cores["top_priority"].max()
         return Statistics(
             now_ns=self.now_ps / PS,
-            longest_section_ns=int(meter["longest_section"]) / PS,
-            worst_release_ns=int(meter["worst_release"]) / PS,
+            longest_section_ns=int(cores["longest_section"].max()) / PS,
+            worst_release_ns=int(cores["worst_release"][top].max()) / PS,
+            cores=tuple(
+                CoreBounds(*(int(core[name]) / PS for name in ("longest_section", "longest_wait", "worst_release")))
+                for core in cores
+            ),
             **{
                 name: int(meter[name])
                 for name in (

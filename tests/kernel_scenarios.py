@@ -118,6 +118,7 @@ class Scenario:
             cores=self.cores,
             charge=self.draw.choice(("current", "metered", "switched")),
             activation=self.draw.choice(("eager", "eager", "deferred", "auto", "auto", "off")),
+            locks=self.draw.choice(("one", "core")),
             eager_ns=self.draw.choice((5_000, 5_000, 1)),
             fuel_ns=self.draw.choice((1_000_000, 1_000_000, 3_000)),
             prices=None if profile or self.draw.random() < 0.5 else {k: 1000 * v for k, v in PRICES.items()},

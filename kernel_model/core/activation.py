@@ -33,6 +33,7 @@ from kernel_model.core.billing import charge, operation_begins, payer, request_b
 from kernel_model.core.contexts import FOR_GRAFT, FOR_KERNEL, available, pay, spare, time_in_section
 from kernel_model.core.helpers import serve_helper
 from kernel_model.core.lists import append, first, pop
+from kernel_model.core.locks import touch
 from kernel_model.core.pools import take_operation
 from kernel_model.core.prices import (
     ACCOUNT_SWITCH,
@@ -284,6 +285,7 @@ def activate(k: Tables, g: int, h: int, account: int, x: int) -> int:
     meter, config, graft = k.meter[0], k.config[0], k.graft[g]
     handler = k.handler[h]
     before = meter["section"]
+    touch(k, k.process[graft["process"]]["core"])
     others = meter["paying"]
     if config["charge_mode"] == CURRENT:
         x = others

@@ -32,6 +32,7 @@ from typing import Final
 from jit.hot import hot
 from kernel_model.core.billing import charge, payer, trace
 from kernel_model.core.lists import append, prepend, unlink
+from kernel_model.core.locks import touch
 from kernel_model.core.prices import DEFER, IN_KERNEL
 from kernel_model.core.schedule import wake
 from kernel_model.core.tables import (
@@ -61,6 +62,7 @@ def defer(k: Tables, p: int, r: int, g: int, state: int) -> None:
     request["state"] = state
     request["graft"] = g
     request["holder"] = p
+    touch(k, k.process[p]["core"])
     k.process[p]["deferred"] += 1
     count_entering(k, r, ONE)
     if k.meter[0]["resumed"] == r:

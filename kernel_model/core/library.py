@@ -311,8 +311,9 @@ def wait_until(k: Tables, p: int, due: int) -> int:
 @hot
 def is_visible(k: Tables, c: int) -> bool:
     """Whether user mode can see a completion yet: what a kernel section does is visible from its end."""
-    meter = k.meter[0]
-    return bool(k.completion[c]["posted_at"] < meter["lock_since"] or meter["lock_free"] <= meter["now"])
+    completion = k.completion[c]
+    poster = k.core[completion["poster"]]
+    return bool(completion["posted_at"] < poster["began"] or poster["ended"] <= k.meter[0]["now"])
 
 
 @hot

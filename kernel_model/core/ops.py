@@ -44,6 +44,7 @@ from kernel_model.core.deferred import defer, must_queue, take_back
 from kernel_model.core.heap import set_timer
 from kernel_model.core.helpers import check_capability, drop_answer, has_completion, has_place
 from kernel_model.core.lists import append, pop, unlink
+from kernel_model.core.locks import touch_endpoint
 from kernel_model.core.outcomes import absorb, close, conclude, finish
 from kernel_model.core.pools import give_request, replace_body
 from kernel_model.core.prices import HOOK_CHECK, IN_HOOK_CHECK
@@ -253,6 +254,7 @@ def arrive(k: Tables, r: int) -> None:
     """A request reaches its endpoint: a graft there may answer, refuse or steer it; else it is received or queued."""
     request = k.request[r]
     endpoint = k.endpoint[request["endpoint"]]
+    touch_endpoint(k, request["endpoint"])
     if endpoint["alive"] == 0:
         release_place(k, r)
         finish(k, r, REFUSED, DONE)
@@ -379,6 +381,7 @@ def give_back(k: Tables, p: int) -> None:
 def receive(k: Tables, p: int, e: int) -> bool:
     """Process `p` takes the oldest request at endpoint `e`, or waits for one; whether it has one."""
     endpoint = k.endpoint[e]
+    touch_endpoint(k, e)
     r = pop(k, endpoint["queues"] + Q_REQUESTS, k.request)
     if r != NONE:
         endpoint["queued"] -= 1
@@ -475,6 +478,8 @@ def withdraw(k: Tables, r: int, outcome: int) -> None:
     """End a request wherever it is; a server that holds it runs on, and its reply is dropped."""
     request = k.request[r]
     state = request["state"]
+    if request["endpoint"] != NONE:
+        touch_endpoint(k, request["endpoint"])
     if state == R_QUEUED:
         unlink(k, k.endpoint[request["endpoint"]]["queues"] + Q_REQUESTS, k.request, r)
         k.endpoint[request["endpoint"]]["queued"] -= 1

@@ -34,6 +34,7 @@ from kernel_model.core.deferred import defer, must_queue
 from kernel_model.core.heap import drop_timer
 from kernel_model.core.helpers import has_completion
 from kernel_model.core.lists import append
+from kernel_model.core.locks import touch
 from kernel_model.core.pools import give, give_request, replace_body, take
 from kernel_model.core.prices import HOOK_CHECK, IN_HOOK_CHECK, IN_KERNEL, NOTIFY
 from kernel_model.core.schedule import wake
@@ -87,6 +88,7 @@ def finish(k: Tables, r: int, outcome: int, status: int) -> None:
 def conclude(k: Tables, r: int) -> None:
     """A request has ended: drop it if its operation is complete, else ask the grafts of its process, else complete."""
     retire(k, r)
+    touch(k, k.process[k.request[r]["process"]]["core"])
     tell(k, r, k.process[k.request[r]["process"]]["graft"])
 
 
@@ -244,6 +246,7 @@ def announce(k: Tables, o: int, r: int, outcome: int) -> int:
     c = take(k, P_COMPLETION, k.completion)
     completion = k.completion[c]
     completion["posted_at"] = k.meter[0]["now"]
+    completion["poster"] = k.meter[0]["core"]
     completion["kind"] = OF_OPERATION
     completion["outcome"] = outcome
     completion["cookie"] = operation["cookie"]

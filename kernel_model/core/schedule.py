@@ -12,6 +12,7 @@ from kernel_model.core.billing import charge, payer, trace
 from kernel_model.core.contexts import charge_change, has_budget, time_in_section
 from kernel_model.core.heap import set_timer
 from kernel_model.core.lists import append, first, prepend, unlink
+from kernel_model.core.locks import touch
 from kernel_model.core.prices import EXIT, IN_INTERRUPT, IN_KERNEL, IN_SWITCH, IPI, SCHEDULE, SWITCH
 from kernel_model.core.tables import (
     B_CONTINUATION,
@@ -68,6 +69,7 @@ def wake(k: Tables, p: int) -> None:
     One without budget is postponed instead; on a context that was lent to it, `budgets.expel` sees to it.
     """
     process = k.process[p]
+    touch(k, process["core"])
     process["wakeups"] += 1
     if k.config[0]["contexts"] != 0 and not has_budget(k, process["on"], time_in_section(k)):
         if process["on"] == process["context"]:
@@ -174,7 +176,6 @@ def enter_user(k: Tables, c: int, chosen: int, current: int, beneficiary: int) -
         return
     account = payer(k, chosen)
     if k.process[chosen]["behaviour"] == B_CONTINUATION:  # in whatever address space there is
-        note_release(k, chosen)
         return
     if k.config[0]["contexts"] != 0 and core["context"] != k.process[chosen]["on"]:
         core["context"] = k.process[chosen]["on"]
@@ -185,15 +186,13 @@ def enter_user(k: Tables, c: int, chosen: int, current: int, beneficiary: int) -
         core["last"] = chosen
     if k.process[chosen]["behaviour"] != B_POLLER:  # which is a kernel thread
         charge(k, beneficiary if beneficiary != NONE and chosen == current else account, IN_KERNEL, EXIT, 1)
-    note_release(k, chosen)
 
 
 @hot
 def note_release(k: Tables, p: int) -> None:
-    """Keep the worst time that a thread of the highest priority waited between being ready and entering user mode."""
+    """Keep the worst time that a thread of its core's highest priority waited between being ready and running."""
     process, meter = k.process[p], k.meter[0]
-    if process["ready_at"] != NEVER and process["priority"] == meter["top_priority"]:
-        waited = meter["now"] + meter["section"] - process["ready_at"]
-        if waited > meter["worst_release"]:
-            meter["worst_release"] = waited
+    core = k.core[process["core"]]
+    if process["ready_at"] != NEVER and process["priority"] == core["top_priority"]:
+        core["worst_release"] = max(core["worst_release"], meter["now"] + meter["section"] - process["ready_at"])
     process["ready_at"] = NEVER

@@ -8,8 +8,8 @@ in the model than that the earliest such end, or the earliest timer, comes to pa
     section over       the chosen thread goes on in user mode, or the core idles
     timer due          an interrupt on the timer's core, at once, or as soon as its section is over
 
-Sections are serialised by one lock and so is what they see; their effects are visible from their end, for whoever could
-see them must have the lock, or look at a completion queue (`library.is_visible`).
+Sections that share anything exclude each other (`locks`), and their effects are visible from their end, for whoever
+could see them must have the lock, or look at a completion queue (`library.is_visible`).
 
 Every picosecond of every core is charged exactly once: sections and the library's bursts when they begin, work,
 idling and waiting for the lock as they pass. `settle` brings the latter up to now; what is charged ahead of now is
@@ -39,6 +39,7 @@ from kernel_model.core.endings import obey
 from kernel_model.core.heap import next_due, set_timer, unset_timer
 from kernel_model.core.library import client_step
 from kernel_model.core.lists import first
+from kernel_model.core.locks import hold, lock_of
 from kernel_model.core.ops import drain, expire
 from kernel_model.core.outcomes import stop_waiting
 from kernel_model.core.pools import give, short_of_room
@@ -55,7 +56,7 @@ from kernel_model.core.prices import (
     WORK,
 )
 from kernel_model.core.rings import poller_step, rings_step
-from kernel_model.core.schedule import choose, enlist, enter_user, highest_ready, outranks
+from kernel_model.core.schedule import choose, enlist, enter_user, highest_ready, note_release, outranks
 from kernel_model.core.scripts import script_step
 from kernel_model.core.servers import server_step
 from kernel_model.core.spinning import spin_end, stop_spinning
@@ -146,14 +147,17 @@ def advance(k: Tables, until: int, max_events: int) -> tuple[int, int]:
 
 @hot
 def next_core(k: Tables) -> int:
-    """Return the core with the earliest end; among those that wait for the lock the one that has waited longest."""
+    """Return the core with the earliest end; those that wait for a lock come first, the one that has waited longest.
+
+    So nobody who leaves the kernel and enters again at once overtakes them.
+    """
     best = 0
     for c in range(1, k.config[0]["cores"]):
         core, other = k.core[c], k.core[best]
         if core["end"] < other["end"]:
             best = c
-        elif core["end"] == other["end"] and core["phase"] == LOCKED and other["phase"] == LOCKED:
-            if core["asked_at"] < other["asked_at"]:
+        elif core["end"] == other["end"] and core["phase"] == LOCKED:
+            if other["phase"] != LOCKED or core["asked_at"] < other["asked_at"]:
                 best = c
     return best
 
@@ -314,13 +318,15 @@ def interrupt(k: Tables, c: int) -> None:
 def obtain_lock(k: Tables, c: int) -> None:
     """Core `c` enters the kernel: now, or when the lock is free."""
     core, meter = k.core[c], k.meter[0]
-    if meter["lock_free"] > meter["now"]:
-        if core["phase"] != LOCKED:
-            core["asked_at"] = meter["now"]
+    if core["phase"] != LOCKED:
+        core["asked_at"] = meter["now"]
+    free = k.core[lock_of(k, c)]["lock_free"]
+    if free > meter["now"]:
         core["phase"] = LOCKED
         core["since"] = meter["now"]
-        core["end"] = meter["lock_free"]
+        core["end"] = free
     else:
+        core["longest_wait"] = max(core["longest_wait"], meter["now"] - core["asked_at"])
         section(k, c)
 
 
@@ -337,6 +343,7 @@ def section(k: Tables, c: int) -> None:
     meter["process"] = current
     meter["direct"] = NONE
     meter["eager_used"] = 0
+    meter["touched"] = 0
     beneficiary = NONE
     if core["ipi_at"] <= meter["now"]:
         core["ipi_at"] = NEVER  # whatever the interrupt was for is seen to at the end of this section
@@ -351,11 +358,15 @@ def section(k: Tables, c: int) -> None:
         pay(k, k.process[chosen]["on"], FOR_KERNEL)
     enter_user(k, c, chosen, current, beneficiary)
     if payers:
+        pay(k, NONE, FOR_LOCK)
+    end = hold(k, c)
+    if payers:
         pay(k, NONE, FOR_KERNEL)
-    end = meter["now"] + meter["section"]
-    meter["lock_since"] = meter["now"]
-    meter["lock_free"] = end
-    meter["longest_section"] = max(meter["longest_section"], meter["section"])
+    if chosen != NONE:
+        note_release(k, chosen)
+    core["began"] = meter["now"]
+    core["ended"] = end
+    core["longest_section"] = max(core["longest_section"], end - core["asked_at"])
     trace(k, X_SECTION, c, current, chosen, meter["section"])
     core["phase"] = KERNEL
     core["since"] = meter["now"]

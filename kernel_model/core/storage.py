@@ -149,7 +149,7 @@ class Storage:
         """Return a new core, idle; `account` is charged for its idling."""
         return self.add(
             "core", process=NONE, phase=tables.IDLING, end=NEVER, last=NONE, ipi_at=NEVER, account=account,
-            pending_first=NONE, pending_last=NONE, queues=self.queues(tables.CORE_QUEUES),
+            top_priority=NONE, pending_first=NONE, pending_last=NONE, queues=self.queues(tables.CORE_QUEUES),
         )  # fmt: skip
 
     def add_context(self, budget: int, period: int) -> int:

@@ -42,8 +42,8 @@ def _record(names: str) -> np.dtype[Any]:
 METER = _record(
     # the clock; ps charged in the section or user burst being computed; the core that computes it, its thread
     "now section core process "
-    # when the kernel lock is free and since when it is taken, ps; next sequence number (timers, operations)
-    "lock_free lock_since serial "
+    # next sequence number (timers, operations); the cores of which this section has used objects, a bit for each
+    "serial touched "
     # the thread that an operation of this section hands the core to, if it is the one to run next
     "direct "
     # worst-case ps of the activations of this section so far
@@ -61,8 +61,6 @@ METER = _record(
     # outcomes after completion; operations that ended starved; handlers that could not run in the kernel; submissions
     # refused for want of space
     "late starved fallbacks refused "
-    # longest non-preemptible section, ps; worst time from ready to running of a top-priority thread, ps
-    "longest_section worst_release top_priority "
     # simulated events so far; rows of the trace; heap size; end of the used arena; jobs not finished
     "events traced heap_size arena_used jobs_open "
     # the deferred event that has its turn, and whether an activation in its turn is still to be made; events deferred;
@@ -77,7 +75,8 @@ METER = _record(
 CONFIG = _record(
     "register_bytes eager fuel exit_cost charge_mode activation tracing cores retry "
     "scratch map_seed "  # arena offset of 32 bytes for the library's map updates; seed of all hash maps
-    "contexts"  # how many scheduling contexts there are: 0, and nothing is asked about budgets
+    "contexts "  # how many scheduling contexts there are: 0, and nothing is asked about budgets
+    "locks"  # ONE_LOCK or PER_CORE
 )
 PROCESS = _record(
     "state core priority account next prev queues behaviour row stage left owed "
@@ -113,12 +112,18 @@ OPERATION = _record(
     "context"  # the scheduling context of its submitter: passive servers run on it
 )
 COMPLETION = _record(
-    "next prev posted_at kind tag outcome status capability op badge body length room graft reason cookie"
+    "next prev posted_at kind tag outcome status capability op badge body length room graft reason cookie "
+    "poster"  # the core in whose section it was posted: it is visible from the end of that
 )
 TIMER = _record("due order position kind target argument next prev operation fuel core pending follower period")
 CORE = _record(
     "process phase end since asked_at last queues ipi_at pending_first pending_last ready action account "
-    "context"  # that its last thread ran on
+    "context "  # that its last thread ran on
+    # when its lock is free; when its last section began and ended, ps (`locks`)
+    "lock_free began ended "
+    # the longest time that nothing could interrupt it, waiting for locks included; the longest wait for the lock it
+    # enters with; the highest priority of its threads, the longest time that one of those was ready before it ran, ps
+    "longest_section longest_wait top_priority worst_release"
 )
 QUEUE = _record("head tail")
 CONTEXT = _record(
@@ -268,6 +273,9 @@ REASONS: Final = (
 
 # charge modes
 CURRENT, METERED, SWITCHED = range(3)
+
+# locks
+ONE_LOCK, PER_CORE = range(2)
 
 # activation modes
 EAGER_MODE, DEFERRED_MODE, AUTO_MODE, OFF_MODE = range(4)

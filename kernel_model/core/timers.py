@@ -59,6 +59,7 @@ def announce_timer(k: Tables, g: int, id_: int, cookie: int, reason: int) -> int
     c = take(k, P_COMPLETION, k.completion)
     completion = k.completion[c]
     completion["posted_at"] = k.meter[0]["now"]
+    completion["poster"] = k.meter[0]["core"]
     completion["kind"] = OF_TIMER
     completion["outcome"] = REPLIED
     completion["tag"] = id_

@@ -65,6 +65,7 @@ def measure(
         cores=point.core_count,
         charge=point.charge,
         activation=point.activation,
+        locks=point.locks,
     )
     stage = mechanism.build(kernel, scenario)
     kernel.run()  # the servers start and wait for their first request
@@ -90,7 +91,7 @@ def _outcome(
     totals = together(accounts, accounts)
     counts = observed(totals, after.wake_ups - before.wake_ups)
     latency, window = _latencies(results, point.warm_up, before.now)
-    meter = kernel.tables.meter[0]
+    statistics = kernel.statistics
     return Outcome(
         point=point,
         profile=str(profile),
@@ -103,8 +104,8 @@ def _outcome(
         accounts=accounts,
         spent=_difference(after.spent, before.spent),
         sensitivity=_sensitivity(point, profile, totals, latency),
-        longest_section_ps=int(meter["longest_section"]),
-        worst_release_ps=int(meter["worst_release"]),
+        longest_section_ps=round(statistics.longest_section_ns * 1000),
+        worst_release_ps=round(statistics.worst_release_ns * 1000),
         misses=counts.differences(predicted),
     )
 
