@@ -17,7 +17,7 @@ from grafting.hooks import Event
 from grafting.program import Handler, Program
 from jit.predecode import HELPER_PLACE
 from kernel_model.core import prices
-from kernel_model.core.activation import HELPER_PRICES
+from kernel_model.core.running import HELPER_PRICES
 from kernel_model.core.tables import NONE
 
 if TYPE_CHECKING:

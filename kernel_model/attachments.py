@@ -78,7 +78,9 @@ def place(
         first_slot=kernel.storage.used["slot"],
         slots=len(filled),
         engine=prices.ENGINES.index(engine),
+        state_at=placement.state_at,
     )
+    code = kernel.machine_code(verified) if engine == "native" else None
     for capability in filled.values():
         kernel.storage.add("slot", capability=capability)
     for handler, event, slot, op in rows:
@@ -90,6 +92,8 @@ def place(
             program=placement.handlers[handler.name],
             bound=bounds[handler.name],
             limit=verified.handlers[handler.name].bounds.instructions,
+            address=code.address(handler.name, counting=True) if code else 0,
+            calls=code.has_calls(handler.name) if code else 0,
         )
     return Attachment(verified, to, graft, in_kernel, placement, MappingProxyType(filled))
 

@@ -61,6 +61,7 @@ from kernel_model.joblists import add_jobs
 from kernel_model.suggestions import meant
 
 if TYPE_CHECKING:
+    from jit.native.engine import NativeEngine
     from verifier import Verified
 
 P = TypeVar("P", bound=Process)
@@ -108,6 +109,8 @@ class Kernel:
         self.seed = seed
         self.storage = Storage(trace=trace)
         self._hot = _functions(engine)
+        self._compiles = engine == "numba"
+        self._code: dict[int, NativeEngine] = {}
         self._processes: dict[str, Process] = {}
         self._accounts: dict[str, int] = {}
         self._starting: list[int] = []
@@ -416,6 +419,20 @@ class Kernel:
         loaded = place(self, verified, to, slots, engine, maps, in_kernel=False)
         self.tables.process[to.row]["library"] = loaded.row
         return loaded
+
+    def machine_code(self, verified: Verified) -> NativeEngine | None:
+        """Return a graft's handlers as machine code that counts, None in the tier that interprets whatever it runs.
+
+        All attachments of a verified graft share it.
+        """
+        if not self._compiles:
+            return None
+        key = id(verified.program)  # which the engine keeps alive
+        if key not in self._code:
+            from jit.native.engine import compile_native
+
+            self._code[key] = compile_native(verified, counting=True)
+        return self._code[key]
 
     def map(self, graft: Attachment, name: str) -> MapView:
         """Return a graft's map for reading and writing. Ask again after a run: the arena may have moved."""

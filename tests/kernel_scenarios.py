@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from kernels import CHASE, CONSUME, DELIVER, chain_image, verified
@@ -91,6 +91,7 @@ KERNEL_ONLY: tuple[dict[str, str], ...] = (
     {"request": ANSWER},
     {"request": DROP},
 )
+ENGINES: tuple[Literal["interpreted", "native"], ...] = ("interpreted", "native")
 VERIFIED: dict[int, verifier.Verified] = {}
 PRICES = {
     "entry": 0.03, "exit": 0.02, "switch": 0.05, "schedule": 0.01, "dispatch_call": 0.1, "interrupt": 0.2, "ipi": 0.3,
@@ -201,13 +202,16 @@ class Scenario:
         at = {"disk": self.draw.choice(self.endpoints)}
         kind = self.draw.choice(("none", "attach", "attach", "load", "kernel only"))
         if kind == "attach":
-            self.kernel.attach(proved(self.draw.randrange(len(GRAFTS))), to=client, slots=at)
+            graft = proved(self.draw.randrange(len(GRAFTS)))
+            self.kernel.attach(graft, to=client, slots=at, engine=self.draw.choice(ENGINES))
         elif kind == "load":
-            self.kernel.load(proved(self.draw.randrange(len(GRAFTS))), to=client, slots=at)
+            graft = proved(self.draw.randrange(len(GRAFTS)))
+            self.kernel.load(graft, to=client, slots=at, engine=self.draw.choice(ENGINES))
         elif kind == "kernel only":
             graft = proved(len(GRAFTS) + self.draw.randrange(len(KERNEL_ONLY)))
             on_request = graft.program.handlers[0].event == "request"
-            self.kernel.attach(graft, to=self.draw.choice(self.servers) if on_request else client, slots=at)
+            self.kernel.attach(graft, to=self.draw.choice(self.servers) if on_request else client, slots=at,
+                               engine=self.draw.choice(ENGINES))  # fmt: skip
         n = self.draw.randint(1, 12)
         arrivals = np.cumsum([self.draw.randint(0, 800) for _ in range(n)]) if self.draw.random() < 0.4 else None
         self.kernel.jobs(

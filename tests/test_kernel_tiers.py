@@ -1,7 +1,17 @@
 """One source, two tiers: compiled and plain Python run the same model, event for event."""
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 from kernel_scenarios import Scenario
+from kernels import chain_image
+
+import verifier
+from grafting import compile_graft
+from kernel_model import Kernel
+
+SAMPLES = Path(__file__).resolve().parents[1] / "samples"
 
 
 @pytest.mark.parametrize("block", range(10))
@@ -30,3 +40,25 @@ def test_stopping_in_between_changes_nothing() -> None:
     pieces.kernel.run(20_000)
     assert whole.kernel.events() == pieces.kernel.events()
     assert whole.kernel.accounts == pieces.kernel.accounts
+
+
+@pytest.mark.parametrize("where", ["kernel", "client"])
+def test_machine_code_leaves_the_trace_and_the_accounts_of_the_interpreter(where: str) -> None:
+    graft = verifier.verify(compile_graft((SAMPLES / "list_chase.graft").read_text()))
+    blocks = chain_image(6, 512)
+    runs = []
+    for tier, address in (("numba", "as it is"), ("numba", 0), ("python", "as it is")):
+        kernel = Kernel(engine=tier, trace=True)
+        disk, app = kernel.server("disk", image=blocks, block=512), kernel.client("app")
+        put = kernel.attach if where == "kernel" else kernel.load
+        chase = put(graft, to=app, slots={"store": disk}, engine="native")
+        assert (kernel.tables.handler["address"][0] != 0) == (tier == "numba")
+        if address == 0:
+            kernel.tables.handler["address"] = 0
+        kernel.jobs(app, slot=disk, bodies=bytes(8), count=20, graft=chase, map="hops_left",
+                    values=np.arange(20, dtype=np.uint64))  # fmt: skip
+        app.run("submit", 3)
+        kernel.run()
+        assert kernel.totals.counts["map_lookup"] > 20
+        runs.append((kernel.events(), kernel.accounts, kernel.statistics))
+    assert runs[0] == runs[1] == runs[2]

@@ -24,14 +24,9 @@ from __future__ import annotations
 from typing import Final
 
 from grafting.hooks import Event
-from grafting.isa import CostClass
 from jit.hot import hot
-from jit.interpreter import run
-from jit.machine import EXITED, HELPER, TRUSTING, begin, write_context
-from jit.words import i64
 from kernel_model.core.billing import charge, operation_begins, payer, request_begins, trace
 from kernel_model.core.contexts import FOR_GRAFT, FOR_KERNEL, available, pay, spare, time_in_section
-from kernel_model.core.helpers import serve_helper
 from kernel_model.core.lists import append, first, pop
 from kernel_model.core.locks import touch
 from kernel_model.core.pools import take_operation
@@ -39,33 +34,20 @@ from kernel_model.core.prices import (
     ACCOUNT_SWITCH,
     ACTIVATE,
     ACTIVATE_USER,
-    CLOCK,
     CLOCK_READ,
     DEBIT,
     DISPATCH_SEND,
-    HELPER_ANSWER,
-    HELPER_COPY_BYTE,
-    HELPER_HINT,
-    HELPER_RELEASE,
-    HELPER_SEND,
     IN_GRAFT,
     IN_KERNEL,
     IN_USER,
-    INTERPRETED,
-    MAP_DELETE,
-    MAP_LOOKUP,
-    MAP_UPDATE,
-    NATIVE,
-    TIMER_ARM,
-    TIMER_CANCEL,
 )
+from kernel_model.core.running import run_handler
 from kernel_model.core.schedule import next_priority
 from kernel_model.core.tables import (
     ATTACHED,
     AUTO_MODE,
     CURRENT,
     DEFERRED_MODE,
-    ENGINE_NATIVE,
     ERROR,
     LATER,
     LOWER_PRIORITY,
@@ -89,7 +71,6 @@ from kernel_model.core.tables import (
     SWITCHED,
     UNSHARED,
     X_ACTIVATE,
-    X_VERDICT,
     Tables,
 )
 
@@ -99,18 +80,8 @@ ON_FAILURE: Final = Event.FAILURE.value
 ON_REQUEST: Final = Event.REQUEST.value
 ON_TIMER: Final = Event.TIMER.value
 
-CLASSES: Final = len(CostClass)
-SLACK: Final = 1024  # instructions beyond the proven bound before a run is stopped: it should never be needed
-PS_PER_NS: Final = 1000
 ONE: Final = 1
 TWO: Final = 2
-
-HELPER_PRICES: Final = (
-    MAP_LOOKUP, MAP_UPDATE, MAP_DELETE, CLOCK, HELPER_SEND, HELPER_SEND, HELPER_SEND, HELPER_ANSWER, TIMER_ARM,
-    TIMER_CANCEL, HELPER_RELEASE, HELPER_HINT, NONE, NONE, HELPER_ANSWER,
-)  # fmt: skip
-"""The primitive of each helper, in the order of `jit.predecode.HELPER_NUMBERS`; copy and fill cost by the byte."""
-HELPERS: Final = len(HELPER_PRICES)
 
 
 # --- which handler, and what it sees ----------------------------------------------------------------------------------
@@ -230,53 +201,7 @@ def can_pay(k: Tables, x: int, bound: int) -> bool:
     return bool(available(k, x, time_in_section(k)) > bound + spare(k))
 
 
-# --- running ----------------------------------------------------------------------------------------------------------
-
-
-@hot
-def run_handler(k: Tables, g: int, h: int, account: int, category: int) -> int:
-    """Run handler `h` on the event in `meter` and charge it; return its verdict, or NONE if it broke its bound.
-
-    A fault means that a verified program did what was proved impossible: `meter.fault` is set, and the model stops.
-    """
-    meter, handler, m = k.meter[0], k.handler[h], k.machine
-    meter["answered"] = 0
-    meter["sends"] = 0
-    now_ns = meter["now"] // PS_PER_NS
-    begin(m, handler["program"], meter["body"], meter["length"], handler["limit"] + SLACK, now_ns, TRUSTING)
-    write_context(
-        m, meter["length"], meter["tag"], meter["badge"], now_ns, meter["op"], meter["status"], meter["slot"],
-        meter["event"], 0, 0,
-    )  # fmt: skip
-    outcome = run(m)
-    while outcome == HELPER:
-        if serve_helper(k, g, account, category) < 0:
-            break
-        outcome = run(m)
-    charge_run(k, account, category, NATIVE if k.graft[g]["engine"] == ENGINE_NATIVE else INTERPRETED)
-    instructions = m.control[0]["instructions"]
-    handler["activations"] += 1
-    handler["instructions"] += instructions
-    if outcome != EXITED or instructions > handler["limit"]:
-        meter["fault"] = 1 + outcome
-        meter["fault_handler"] = h
-        return NONE
-    verdict = i64(m.registers[0])
-    trace(k, X_VERDICT, g, h, verdict, instructions)
-    return verdict
-
-
-@hot
-def charge_run(k: Tables, account: int, category: int, engine: int) -> None:
-    """Charge the instructions and helper calls that the machine has counted."""
-    counts = k.machine.counts
-    for class_ in range(CLASSES):
-        if counts[class_] > 0:
-            charge(k, account, category, engine + class_, counts[class_])
-    for helper in range(HELPERS):
-        if counts[CLASSES + helper] > 0 and HELPER_PRICES[helper] != NONE:
-            charge(k, account, category, HELPER_PRICES[helper], counts[CLASSES + helper])
-    charge(k, account, category, HELPER_COPY_BYTE, k.machine.control[0]["copied"])
+# --- activating -------------------------------------------------------------------------------------------------------
 
 
 @hot

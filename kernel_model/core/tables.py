@@ -136,9 +136,15 @@ CONTEXT = _record(
 REFILL = _record("time amount")  # ps: from when this part of the budget can be used
 GRAFT = _record(
     "process state next served_next queues first_handler handlers first_slot slots engine "
-    "armed held activations user_activations consumed denied spent"
+    "armed held activations user_activations consumed denied spent "
+    # arena offset of its maps' storage
+    "state_at"
 )
-HANDLER = _record("event slot op program bound limit worst_seen activations instructions")
+HANDLER = _record(
+    "event slot op program bound limit worst_seen activations instructions "
+    # of its machine code, 0: it is interpreted; whether that calls local functions
+    "address calls"
+)
 JOB = _record(
     "next state owner tag capability op body length map key value arrival submitted finished outcome status "
     "answer answer_length answer_room pending"
