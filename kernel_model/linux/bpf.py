@@ -26,7 +26,8 @@ from grafting.isa import Instruction
 _SYSCALL_NUMBERS = {"x86_64": 321, "aarch64": 280, "riscv64": 280}
 
 _MAP_CREATE, _MAP_LOOKUP, _MAP_UPDATE, _MAP_DELETE, _MAP_NEXT_KEY = 0, 1, 2, 3, 4
-_PROG_LOAD, _PROG_TEST_RUN, _MAP_FREEZE = 5, 10, 22
+_PROG_LOAD, _PROG_ATTACH, _PROG_DETACH, _PROG_TEST_RUN, _MAP_FREEZE = 5, 8, 9, 10, 22
+_SK_MSG_VERDICT = 7  # attach type: on what is sent through the sockets of a sockmap
 _LOG_BYTES = 1 << 16
 _LOG_STATS = 4  # verdict and statistics only: a full log turns a good program into ENOSPC
 LOG_REASONS = 1  # every instruction looked at, and why the program is refused
@@ -49,10 +50,11 @@ class ProgramType(IntEnum):
 
 
 class MapType(IntEnum):
-    """The map types that have an equivalent here."""
+    """The map types that have an equivalent here, and the one that holds sockets (values: descriptors, u32)."""
 
     HASH = 1
     ARRAY = 2
+    SOCKMAP = 15
     RINGBUF = 27
 
 
@@ -207,6 +209,18 @@ def freeze_map(descriptor: int) -> None:
     attributes = bytearray(4)
     struct.pack_into("<I", attributes, 0, descriptor)
     _done(_MAP_FREEZE, attributes, "BPF_MAP_FREEZE")
+
+
+@contextmanager
+def attached_to_sockets(program: int, sockmap: int) -> Iterator[None]:
+    """Let a SK_MSG program judge what is sent by the sockets of a map, for the length of a `with`. Raises BpfError."""
+    attributes = bytearray(20)
+    struct.pack_into("<III", attributes, 0, sockmap, program, _SK_MSG_VERDICT)
+    _done(_PROG_ATTACH, attributes, "BPF_PROG_ATTACH")
+    try:
+        yield
+    finally:
+        _done(_PROG_DETACH, bytearray(attributes), "BPF_PROG_DETACH")
 
 
 def _done(command: int, attributes: bytearray, name: str) -> None:
