@@ -168,6 +168,7 @@ SEND_OPTIONS: tuple[Field, ...] = (
 )
 SEND_OPTIONS_BYTES = 32
 CAP_OF_MESSAGE = 0x8000_0000
+TRUNCATED_CAPS = 1  # in `flags`: more capabilities came than the receiver had named slots for
 NO_SLOT = 0xFFFF_FFFF
 
 _BASE = frozenset({1, 2, 3, 5, 1008, 1009})

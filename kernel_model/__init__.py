@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from kernel_model.contexts import Context as Context
     from kernel_model.contexts import Use as Use
     from kernel_model.handles import Attachment as Attachment
+    from kernel_model.handles import Capability as Capability
     from kernel_model.handles import Client as Client
     from kernel_model.handles import CoreBounds as CoreBounds
     from kernel_model.handles import Endpoint as Endpoint
@@ -35,6 +36,7 @@ _HOME = {
     **dict.fromkeys(
         (
             "Attachment",
+            "Capability",
             "Client",
             "CoreBounds",
             "Endpoint",
@@ -52,6 +54,7 @@ _HOME = {
 __all__ = [
     "Account",
     "Attachment",
+    "Capability",
     "Client",
     "Context",
     "CoreBounds",

@@ -18,7 +18,7 @@ from grafting.program import Program
 from kernel_model.admission import ATTACH_NS, PERIOD_NS, bound_ps, handler_rows
 from kernel_model.core import heap, lists, prices, tables
 from kernel_model.core.tables import NONE
-from kernel_model.handles import Attachment, Endpoint, Process, Server
+from kernel_model.handles import Attachment, Process, Target
 from kernel_model.suggestions import meant
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def place(
     kernel: Kernel,
     verified: Verified,
     to: Process,
-    slots: Mapping[str, Endpoint | Server],
+    slots: Mapping[str, Target],
     engine: str,
     maps: Attachment | None,
     *,
@@ -82,7 +82,7 @@ def place(
     )
     code = kernel.machine_code(verified) if engine == "native" else None
     for capability in filled.values():
-        kernel.storage.add("slot", capability=capability)
+        kernel.storage.add("slot", capability=capability, epoch=kernel.tables.capability[capability]["epoch"])
     for handler, event, slot, op in rows:
         kernel.storage.add(
             "handler",
@@ -98,7 +98,7 @@ def place(
     return Attachment(verified, to, graft, in_kernel, placement, MappingProxyType(filled))
 
 
-def _fill(kernel: Kernel, program: Program, to: Process, slots: Mapping[str, Endpoint | Server]) -> dict[str, int]:
+def _fill(kernel: Kernel, program: Program, to: Process, slots: Mapping[str, Target]) -> dict[str, int]:
     """Return a capability for each declared slot."""
     declared = [slot.name for slot in program.slots]
     for name in slots:
@@ -111,7 +111,13 @@ def _fill(kernel: Kernel, program: Program, to: Process, slots: Mapping[str, End
             f"slot `{missing[0]}` of `{program.name}` is not filled",
             helps=(f"attach it with slots={{{missing[0]!r}: server}}",),
         )
-    return {name: kernel.capability(slots[name], to.row) for name in declared}
+    filled = {name: kernel.capability(slots[name], to.row) for name in declared}
+    for slot in program.slots:
+        rights = int(kernel.tables.capability[filled[slot.name]]["rights"])
+        if not rights & tables.SEND or (slot.grant and not rights & tables.GRANT):
+            raise fail("G0817", f"slot `{slot.name}` needs a capability with the right to "
+                       f"{'grant' if rights & tables.SEND else 'send'}")  # fmt: skip
+    return filled
 
 
 def chain(kernel: Kernel, table: str, row: int, link: str, graft: int) -> None:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from grafting.program import Program
 from jit.machine import Placement
+from kernel_model.core import tables
 
 if TYPE_CHECKING:
     from kernel_model.kernel import Kernel
@@ -51,6 +52,50 @@ class Endpoint:
     row: int
 
 
+@dataclass(frozen=True, slots=True)
+class Capability:
+    """A name of something that a process may send to, reply with, or wait for (`core.capabilities`).
+
+    It is good for the process that holds it. The table's row is given out again once the capability is deleted; `epoch`
+    tells the two apart.
+    """
+
+    kernel: Kernel
+    row: int
+    epoch: int
+
+    @property
+    def _row(self) -> np.void:
+        row: np.void = self.kernel.tables.capability[self.row]
+        return row
+
+    @property
+    def exists(self) -> bool:
+        """Whether it has not been deleted, by its holder or with it."""
+        return int(self._row["epoch"]) == self.epoch
+
+    @property
+    def kind(self) -> str:
+        """What it is: `null` (an empty slot), `endpoint`, `reply`, `promise` or `broken`."""
+        return tables.KINDS[self._row["kind"]]
+
+    @property
+    def alive(self) -> bool:
+        """Whether it has not been revoked."""
+        return self.exists and bool(self._row["alive"])
+
+    @property
+    def badge(self) -> int:
+        """The number that receivers see; 0 for none."""
+        return int(self._row["badge"]) & (1 << 64) - 1
+
+    @property
+    def rights(self) -> frozenset[str]:
+        """What it allows: `send`, `grant`."""
+        bits = int(self._row["rights"])
+        return frozenset(name for bit, name in ((tables.SEND, "send"), (tables.GRANT, "grant")) if bits & bit)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Process:
     """A process of the model; its account has its name."""
@@ -70,6 +115,10 @@ class Server(Process):
     """A process that receives at `endpoint` and replies."""
 
     endpoint: Endpoint
+
+
+Target = Endpoint | Server | Capability
+"""Where one can send to; an endpoint or a server stands for the capability to it that the sender holds."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,7 +11,17 @@
         request = yield receive()                     # Request, or None if it was cancelled meanwhile
         while True:
             yield compute(100)
-            request = yield reply(request, b"...")    # and receives the next
+            request = yield reply(b"...")             # and receives the next
+
+Capabilities go along in `caps=`, by name; `REPLY_RIGHT` there is the right to reply to the request in hand. They land
+in as many `slots` as the receiver names, and come as `.caps` of what it gets. Several submissions in one system call,
+in which one waits for what another brings, are a `pipeline`:
+
+        yield pipeline(
+            submit(directory, OPEN, b"name", promise=file),      # `file` = kernel.slot(me)
+            submit(file, READ, bytes(8)),                        # to whatever that brings
+            submit(log, WRITE, bytes(8), wires=(Wire(source=1, length=8),)),
+        )
 
 Only what is yielded costs anything. A generator that returns ends its process.
 
@@ -31,18 +41,31 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from kernel_model.handles import Endpoint, Process, Server, Times
+    from kernel_model.handles import Capability, Process, Target, Times
     from kernel_model.kernel import Kernel
 
 
 @dataclass(frozen=True, slots=True)
+class ReplyRight:
+    """Among the capabilities of a message: the right to reply to the request in hand, which moves with it."""
+
+
+REPLY_RIGHT = ReplyRight()
+
+
+@dataclass(frozen=True, slots=True)
 class Completion:
-    """How an operation ended. `outcome` is one of `core.tables.OUTCOMES`, `status` 0 or a negated errno."""
+    """How an operation ended. `outcome` is one of `core.tables.OUTCOMES`, `status` 0 or a negated errno.
+
+    `caps`: what came with the reply, None for a null capability; `truncated`: there was more than slots were named for.
+    """
 
     tag: int
     outcome: str
     status: int
     body: bytes
+    caps: tuple[Capability | None, ...] = ()
+    truncated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +76,18 @@ class Request:
     op: int
     badge: int
     body: bytes
+    caps: tuple[Capability | None, ...] = ()
+    truncated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """`length` bytes at `at` of the reply to step `source` of a pipeline are copied to `to` in this argument."""
+
+    source: int
+    at: int = 0
+    to: int = 0
+    length: int = 8
 
 
 class DonorExhausted(Exception):
@@ -70,26 +105,46 @@ class Compute:
     ns: int
 
 
+Carried = tuple["Capability | ReplyRight", ...]
+Route = tuple[tuple["Target", int], ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """Call and wait for the answer. `deadline_ns` from now, 0: none."""
 
-    to: Endpoint | Server
+    to: Target
     op: int
     body: bytes
     tag: int
     deadline_ns: int
+    caps: Carried = ()
+    slots: int = 0
+    promise: Capability | None = None
+    route: Route = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Submit:
     """Submit an operation; its completion comes to the queue."""
 
-    to: Endpoint | Server
+    to: Target
     op: int
     body: bytes
     tag: int
     deadline_ns: int
+    caps: Carried = ()
+    slots: int = 0
+    promise: Capability | None = None
+    route: Route = ()
+    wires: tuple[Wire, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """Submit these in one system call."""
+
+    steps: tuple[Submit, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +173,8 @@ class Cancel:
 class Receive:
     """Receive a request at the process's endpoint."""
 
+    slots: int = 0
+
 
 @dataclass(frozen=True, slots=True)
 class Reply:
@@ -126,6 +183,58 @@ class Reply:
     body: bytes
     status: int
     receive: bool
+    caps: Carried = ()
+    slots: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """Pass the request in hand on, with its reply right, and wait for the next."""
+
+    to: Target
+    op: int
+    body: bytes
+    tag: int
+    caps: Carried
+    slots: int
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """Put the right to reply to the request in hand aside."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyTo:
+    """Use up a reply right that was put aside, or came in a message."""
+
+    right: Capability
+    body: bytes
+    status: int
+    caps: Carried
+
+
+@dataclass(frozen=True, slots=True)
+class Mint:
+    """Mint a capability of one's own."""
+
+    source: Capability
+    rights: tuple[str, ...]
+    badge: int
+
+
+@dataclass(frozen=True, slots=True)
+class Revoke:
+    """Take back what was given of a capability."""
+
+    capability: Capability
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Delete a capability of one's own."""
+
+    capability: Capability
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +252,10 @@ class Jump:
     times: int = 0
 
 
-Action = Compute | Call | Submit | Wait | Sleep | Cancel | Receive | Reply
+Action = (
+    Compute | Call | Submit | Pipeline | Wait | Sleep | Cancel | Receive | Reply | Forward | Keep | ReplyTo | Mint
+    | Revoke | Delete
+)  # fmt: skip
 Row = Action | Think | Jump
 Script = Generator[Action, Any, None]
 Program = Callable[["Kernel", "Process"], Script]
@@ -154,14 +266,47 @@ def compute(ns: int) -> Compute:
     return Compute(ns)
 
 
-def call(to: Endpoint | Server, op: int = 0, body: bytes = b"", *, tag: int = 0, deadline_ns: int = 0) -> Call:
-    """Call; yields a Completion, or a negated errno."""
-    return Call(to, op, body, tag, deadline_ns)
+def call(
+    to: Target,
+    op: int = 0,
+    body: bytes = b"",
+    *,
+    tag: int = 0,
+    deadline_ns: int = 0,
+    caps: Carried = (),
+    slots: int = 0,
+    promise: Capability | None = None,
+    route: Route = (),
+) -> Call:
+    """Call; yields a Completion, or a negated errno. The other arguments are those of `submit`."""
+    return Call(to, op, body, tag, deadline_ns, caps, slots, promise, route)
 
 
-def submit(to: Endpoint | Server, op: int = 0, body: bytes = b"", *, tag: int = 0, deadline_ns: int = 0) -> Submit:
-    """Submit asynchronously; yields 0 or a negated errno."""
-    return Submit(to, op, body, tag, deadline_ns)
+def submit(
+    to: Target,
+    op: int = 0,
+    body: bytes = b"",
+    *,
+    tag: int = 0,
+    deadline_ns: int = 0,
+    caps: Carried = (),
+    slots: int = 0,
+    promise: Capability | None = None,
+    route: Route = (),
+    wires: tuple[Wire, ...] = (),
+) -> Submit:
+    """Submit asynchronously; yields 0 or a negated errno.
+
+    `caps` go along; `slots` are kept for what the reply brings, of which the first also goes to the slot `promise`.
+    `route`: (to, op) of the requests that the reply becomes, one after the other, before the last comes back. `wires`:
+    in a pipeline, what of earlier replies goes into this argument.
+    """
+    return Submit(to, op, body, tag, deadline_ns, caps, slots, promise, route, wires)
+
+
+def pipeline(*steps: Submit) -> Pipeline:
+    """Submit these, in order, in one system call; yields the list of what each `submit` would have yielded."""
+    return Pipeline(steps)
 
 
 def wait(count: int = 1, *, timeout_ns: int | None = None) -> Wait:
@@ -179,11 +324,41 @@ def cancel(tag: int) -> Cancel:
     return Cancel(tag)
 
 
-def receive() -> Receive:
-    """Receive; yields a Request."""
-    return Receive()
+def receive(*, slots: int = 0) -> Receive:
+    """Receive, with so many slots for capabilities; yields a Request. A request in hand ends `peer_died`."""
+    return Receive(slots)
 
 
-def reply(body: bytes = b"", *, status: int = 0, receive: bool = True) -> Reply:
-    """Reply to the request in hand; yields the next Request, or None if `receive` is False."""
-    return Reply(body, status, receive)
+def reply(body: bytes = b"", *, status: int = 0, receive: bool = True, caps: Carried = (), slots: int = 0) -> Reply:
+    """Reply to the request in hand; yields the next Request, None if `receive` is False, or a negated errno."""
+    return Reply(body, status, receive, caps, slots)
+
+
+def forward(to: Target, op: int = 0, body: bytes = b"", *, tag: int = 0, caps: Carried = (), slots: int = 0) -> Forward:
+    """Pass the request in hand on with its reply right; yields the next Request."""
+    return Forward(to, op, body, tag, caps, slots)
+
+
+def keep() -> Keep:
+    """Put the reply right aside, to receive other requests first; yields it as a Capability, or a negated errno."""
+    return Keep()
+
+
+def reply_to(right: Capability, body: bytes = b"", *, status: int = 0, caps: Carried = ()) -> ReplyTo:
+    """Use up a reply right; yields 0 or a negated errno. A request that has ended meanwhile gets nothing."""
+    return ReplyTo(right, body, status, caps)
+
+
+def mint(source: Capability, *, rights: tuple[str, ...] = ("send", "grant"), badge: int = 0) -> Mint:
+    """Mint; yields the new Capability, or a negated errno."""
+    return Mint(source, rights, badge)
+
+
+def revoke(capability: Capability) -> Revoke:
+    """Take back what was given of a capability; yields 0, or -EAGAIN while there is more to do: then yield it again."""
+    return Revoke(capability)
+
+
+def delete(capability: Capability) -> Delete:
+    """Delete a capability; yields 0 or a negated errno."""
+    return Delete(capability)

@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from grafting.diagnostics import InternalError, fail
 from jit.hot import tier
-from kernel_model import hosting
-from kernel_model.core import lists, pools, scripts, tables
-from kernel_model.core.tables import NEVER, NONE
+from kernel_model import capabilities, hosting
+from kernel_model.core import lists, parcels, pools, promises, routes, scripts, tables
+from kernel_model.core.tables import NEVER, NONE, Tables
 
 if TYPE_CHECKING:
-    from kernel_model.handles import Process
+    from kernel_model.handles import Capability, Process
     from kernel_model.kernel import Kernel
 
 PS = 1000
+PIPELINE_STEPS = 64  # one kernel section submits them all
 READY_TO_CALL = 1 + tables.U_CALL  # what `simulate.host_step` looks for
 READY_TO_WORK = 1 + tables.U_BURST
 SIGN = 1 << 63
@@ -30,6 +31,7 @@ class Host:
         self.script = program(kernel, process)
         self.action: hosting.Action | None = None
         self.request: hosting.Request | None = None  # the last received
+        self.drafts: list[int] = []
 
     @property
     def _process(self) -> Any:
@@ -49,9 +51,9 @@ class Host:
             return
         self._begin(self.action)
 
-    def _ask(self, call: int, a: int = 0, b: int = 0) -> None:
+    def _ask(self, call: int, a: int = 0, b: int = 0, c: int = 0) -> None:
         process = self._process
-        process["call"], process["a"], process["b"] = call, a, b
+        process["call"], process["a"], process["b"], process["c"] = call, a, b, c
         process["stage"] = READY_TO_CALL
 
     def _begin(self, action: hosting.Action) -> None:
@@ -61,10 +63,13 @@ class Host:
                 self._process["owed"] = self._process["left"] = round(ns * PS)
                 self._process["stage"] = READY_TO_WORK
             case hosting.Call():
-                self._draft(action)
+                self._drafts(action)
                 self._ask(tables.SYS_CALL)
             case hosting.Submit():
-                self._draft(action)
+                self._drafts(action)
+                self._ask(tables.SYS_SUBMIT)
+            case hosting.Pipeline(steps):
+                self._drafts(*steps)
                 self._ask(tables.SYS_SUBMIT)
             case hosting.Wait(count, timeout_ns):
                 self._ask(tables.SYS_WAIT, count, NEVER if timeout_ns is None else now + timeout_ns * PS)
@@ -72,13 +77,30 @@ class Host:
                 self._ask(tables.SYS_SLEEP, now + ns * PS)
             case hosting.Cancel(tag):
                 self._ask(tables.SYS_CANCEL, _word(tag))
-            case hosting.Receive():
+            case hosting.Receive(slots):
                 self._needs_endpoint()
+                self._process["landing"] = slots
                 self._ask(tables.SYS_RECEIVE)
-            case hosting.Reply(body, status, receive):
+            case hosting.Reply(body, status, receive, caps, slots):
                 self._needs_endpoint()
-                self._set_reply(body, status)
+                self._set_reply(body, status, caps)
+                self._process["landing"] = slots
                 self._ask(tables.SYS_REPLY_RECEIVE if receive else tables.SYS_REPLY)
+            case hosting.Forward(to, op, body, tag, caps, slots):
+                self._needs_endpoint()
+                self._drafts(hosting.Submit(to, op, body, tag, 0, caps, slots))
+                self._ask(tables.SYS_FORWARD)
+            case hosting.ReplyTo(right, body, status, caps):
+                self._set_reply(body, status, caps)
+                self._ask(tables.SYS_REPLY_TO, right.row)
+            case hosting.Keep():
+                self._ask(tables.SYS_KEEP)
+            case hosting.Mint(source, rights, badge):
+                self._ask(tables.SYS_MINT, source.row, capabilities.bits(rights), _word(badge))
+            case hosting.Revoke(capability):
+                self._ask(tables.SYS_REVOKE, capability.row)
+            case hosting.Delete(capability):
+                self._ask(tables.SYS_DELETE, capabilities.to_delete(self.kernel, capability).row)
             case _:
                 raise fail("G0811", f"a process yielded {action!r}, which is no action of kernel_model.hosting")
 
@@ -86,20 +108,60 @@ class Host:
         if self._process["endpoint"] == NONE:
             raise fail("G0811", "a process without an endpoint cannot receive", helps=("give it `endpoint=`",))
 
-    def _draft(self, action: hosting.Call | hosting.Submit) -> None:
-        k = self.kernel.tables
-        hot = tier("python", pools)
-        r = hot.take_request(k)
-        request = k.request[r]
-        request["capability"] = self.kernel.capability(action.to, self.row)
+    def _drafts(self, *steps: hosting.Call | hosting.Submit) -> None:
+        """Write the requests of a system call."""
+        if len(steps) > PIPELINE_STEPS:
+            raise fail("G0819", f"a pipeline of {len(steps)} steps; at most {PIPELINE_STEPS} go in one system call")
+        self.drafts = [self._draft(step) for step in steps]
+        k, queue = self.kernel.tables, int(self._process["queues"]) + tables.Q_DRAFTS
+        for number, step in enumerate(steps):
+            if isinstance(step, hosting.Submit):
+                self._lay_wires(number, step)
+            self._process["landing"] = step.slots
+            lists.append(k, queue, k.request, self.drafts[number])
+
+    def _draft(self, action: hosting.Call | hosting.Submit) -> int:
+        capability = self.kernel.capability(action.to, self.row)
+        legs = [(self.kernel.capability(to, self.row), op) for to, op in action.route]
         k = self.kernel.tables  # a new capability may have made its table grow
+        r = int(tier("python", pools).take_request(k))
+        request = k.request[r]
+        request["capability"] = capability
         request["op"] = action.op
         request["tag"] = _word(action.tag)
         request["deadline"] = action.deadline_ns * PS
         request["body"] = self._bytes(action.body)
         request["length"] = len(action.body)
         request["room"] = pools.room_for(len(action.body))
-        lists.append(k, int(self._process["queues"]) + tables.Q_DRAFTS, k.request, r)
+        if action.caps:
+            self._name(pools.parcel_of(k, r), action.caps)
+        if action.promise is not None:
+            promises.pledge(k, r, action.promise.row)
+        for capability, op in legs:
+            routes.add_leg(k, r, capability, op)
+        return r
+
+    def _lay_wires(self, number: int, step: hosting.Submit) -> None:
+        for wire in step.wires:
+            if not 0 <= wire.source < number:
+                raise fail("G0819", f"a wire from step {wire.source} to step {number} of a pipeline",
+                           helps=("a wire leads from an earlier step to a later one",))  # fmt: skip
+            if min(wire.at, wire.to, wire.length) < 0 or wire.to + wire.length > len(step.body):
+                raise fail("G0819", f"a wire to bytes {wire.to} .. {wire.to + wire.length} of an argument of "
+                           f"{len(step.body)}")  # fmt: skip
+            tier("python", promises).wire(
+                self.kernel.tables, self.drafts[wire.source], self.drafts[number], wire.at, wire.to, wire.length
+            )
+
+    def _name(self, parcel: int, caps: hosting.Carried) -> None:
+        """Name what a message is to carry. Whether this process may send it is the kernel's to say."""
+        if len(caps) > tables.CAPABILITIES_AT_ONCE:
+            raise fail(
+                "G0819", f"a message with {len(caps)} capabilities; at most {tables.CAPABILITIES_AT_ONCE} travel"
+            )
+        for cap in caps:
+            row = tables.IN_HAND if isinstance(cap, hosting.ReplyRight) else cap.row if cap.exists else NONE
+            parcels.add(self.kernel.tables, parcel, row)
 
     def _bytes(self, data: bytes) -> int:
         k = self.kernel.tables
@@ -107,8 +169,11 @@ class Host:
         memoryview(k.arena)[block : block + len(data)] = data
         return block
 
-    def _set_reply(self, body: bytes, status: int) -> None:
+    def _set_reply(self, body: bytes, status: int, caps: hosting.Carried) -> None:
         process = self._process
+        if caps:
+            process["reply_parcel"] = pools.take_parcel(self.kernel.tables)
+            self._name(int(process["reply_parcel"]), caps)
         process["reply_status"] = status
         process["reply_body"] = self._bytes(body)
         process["reply_length"] = len(body)
@@ -131,21 +196,25 @@ class Host:
             case hosting.Submit():
                 self._drop_drafts()
                 return int(process["result"])
-            case hosting.Cancel():
+            case hosting.Pipeline():
+                return self._pipeline_status()
+            case hosting.Cancel() | hosting.ReplyTo() | hosting.Revoke() | hosting.Delete():
                 return int(process["result"])
+            case hosting.Keep() | hosting.Mint():
+                result = int(process["result"])
+                return result if result < 0 else capabilities.handle(self.kernel, result)
             case hosting.Wait():
                 return self._reap()
-            case hosting.Receive() | hosting.Reply():
-                return self._request()
+            case hosting.Receive() | hosting.Reply() | hosting.Forward():
+                return int(process["result"]) if process["result"] < 0 else self._request()
         raise InternalError(f"no result for {action!r}")
 
     def _completion(self, c: int) -> hosting.Completion:
         k = self.kernel.tables
         row = k.completion[c]
         body = k.arena[row["body"] : row["body"] + row["length"]].tobytes()
-        done = hosting.Completion(
-            int(row["tag"]) & (2 * SIGN - 1), tables.OUTCOMES[row["outcome"]], int(row["status"]), body
-        )
+        tag, outcome = int(row["tag"]) & (2 * SIGN - 1), tables.OUTCOMES[row["outcome"]]
+        done = hosting.Completion(tag, outcome, int(row["status"]), body, *self._came(int(row["parcel"])))
         pools.give_completion(k, c)
         return done
 
@@ -164,8 +233,29 @@ class Host:
             return None
         row = k.request[r]
         body = k.arena[row["body"] : row["body"] + row["length"]].tobytes()
-        self.request = hosting.Request(int(row["tag"]) & (2 * SIGN - 1), int(row["op"]), int(row["badge"]), body)
+        tag, came = int(row["tag"]) & (2 * SIGN - 1), self._came(int(row["parcel"]))
+        self.request = hosting.Request(tag, int(row["op"]), int(row["badge"]) & (2 * SIGN - 1), body, *came)
         return self.request
+
+    def _came(self, parcel: int) -> tuple[tuple[Capability | None, ...], bool]:
+        """Return what has landed with a message, and whether there was more."""
+        if parcel == NONE:
+            return (), False
+        k = self.kernel.tables
+        rows = [int(parcels.carried(k, parcel, index)) for index in range(k.parcel[parcel]["count"])]
+        caps = tuple(None if row == NONE else capabilities.handle(self.kernel, row) for row in rows)
+        return caps, bool(k.parcel[parcel]["truncated"])
+
+    def _pipeline_status(self) -> list[int]:
+        """Return what became of each step, and forget those that the kernel would not take."""
+        k, queues = self.kernel.tables, int(self._process["queues"])
+        status = dict.fromkeys(self.drafts, 0)
+        for r in _members(k, queues + tables.Q_REJECTS):
+            status[r] = int(k.request[r]["status"])
+        for r in _members(k, queues + tables.Q_DRAFTS):
+            status[r] = -tables.EAGAIN
+        self._drop_drafts()
+        return list(status.values())
 
     def _drop_drafts(self) -> None:
         """Forget what the kernel would not take; the errno says so. A bad capability leaves it among the rejects."""
@@ -176,7 +266,14 @@ class Host:
                 r = lists.pop(k, queue, k.request)
                 if kind == tables.Q_REJECTS:
                     process["result"] = k.request[r]["status"]
-                pools.give_request(k, r)
+                tier("python", parcels).drop_draft(k, r)
+
+
+def _members(k: Tables, queue: int) -> Iterator[int]:
+    r = lists.first(k, queue)
+    while r != NONE:
+        yield r
+        r = int(k.request[r]["next"])
 
 
 def script_rows(kernel: Kernel, process: int, rows: Sequence[hosting.Row], first: int) -> Iterator[tuple[int, ...]]:

@@ -11,7 +11,7 @@ from grafting.diagnostics import fail
 from kernel_model.core import tables
 from kernel_model.core.storage import Storage
 from kernel_model.core.tables import NONE
-from kernel_model.handles import Attachment, Client, Endpoint, Jobs, Server, Times
+from kernel_model.handles import Attachment, Client, Endpoint, Jobs, Target, Times
 from kernel_model.suggestions import meant
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def add_jobs(
     kernel: Kernel,
     client: Client,
     *,
-    slot: str | Endpoint | Server,
+    slot: str | Target,
     bodies: npt.NDArray[Any] | bytes,
     op: str | int,
     graft: Attachment | None,
@@ -40,13 +40,13 @@ def add_jobs(
 ) -> Jobs:
     """Append jobs to those of a client; see `Kernel.jobs`."""
     data, n = _bodies(bodies, count)
-    endpoint, number = _destination(kernel, graft, slot, op)
+    capability, number = _destination(kernel, client, graft, slot, op)
     first = kernel.storage.add(
         "job",
         n,
         next=NONE,
         owner=client.row,
-        capability=kernel.capability(endpoint, client.row),
+        capability=capability,
         op=number,
         length=data.shape[1],
         map=NONE,
@@ -76,13 +76,14 @@ def add_jobs(
 
 
 def _destination(
-    kernel: Kernel, graft: Attachment | None, slot: str | Endpoint | Server, op: str | int
-) -> tuple[Endpoint, int]:
+    kernel: Kernel, client: Client, graft: Attachment | None, slot: str | Target, op: str | int
+) -> tuple[int, int]:
+    """Return the client's capability and the number of the operation."""
     if isinstance(slot, str):
         if graft is None or slot not in graft.slots:
             known = () if graft is None else tuple(graft.slots)
             raise fail("G0802", f"no graft with a slot `{slot}` was given", helps=meant(slot, known))
-        endpoint = Endpoint(slot, int(kernel.tables.capability[graft.slots[slot]]["endpoint"]))
+        target: Target = Endpoint(slot, int(kernel.tables.capability[graft.slots[slot]]["endpoint"]))
         protocol = next(s.protocol for s in graft.program.slots if s.name == slot)
         if isinstance(op, str):
             found = protocol.op(op)
@@ -91,10 +92,12 @@ def _destination(
                 raise fail("G0806", f"protocol `{protocol.name}` has no operation `{op}`", helps=meant(op, names))
             op = found.number
     else:
-        endpoint = slot.endpoint if isinstance(slot, Server) else slot
+        target = slot
     if isinstance(op, str):
         raise fail("G0806", f"operation `{op}` needs a slot of a graft to be looked up in; give its number")
-    return endpoint, op
+    if isinstance(slot, str) and graft is not None and graft.process is client:
+        return graft.slots[slot], op
+    return kernel.capability(target, client.row), op
 
 
 def _arguments(rows: Any, graft: Attachment | None, name: str, keys: Any, values: Any) -> None:

@@ -18,7 +18,7 @@ holds; a difference is a bug of ours (`InternalError`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -31,18 +31,20 @@ from grafting.hooks import Event
 from jit.hot import TierName, tier
 from jit.mapview import MapView, scratch_bytes
 from jit.values import Types
-from kernel_model import books, costs
+from kernel_model import books, capabilities, costs
 from kernel_model.accounting import Account
 from kernel_model.admission import EAGER_NS, FUEL_NS
 from kernel_model.attachments import arm, chain, place
 from kernel_model.clientmodes import set_mode
 from kernel_model.contexts import Context, Use, add_context, uses
+from kernel_model.core import capabilities as core_capabilities
 from kernel_model.core import chance, endings, prices, scripts, simulate, tables
 from kernel_model.core.contexts import UNLIMITED
 from kernel_model.core.storage import Storage
 from kernel_model.core.tables import NEVER, NONE, Tables
 from kernel_model.handles import (
     Attachment,
+    Capability,
     Client,
     CoreBounds,
     Endpoint,
@@ -52,6 +54,7 @@ from kernel_model.handles import (
     Process,
     Server,
     Statistics,
+    Target,
     Times,
     Uniform,
 )
@@ -118,7 +121,7 @@ class Kernel:
         self._hosts: dict[int, Host] = {}
         self._images: dict[bytes, int] = {}
         self._scratch: dict[tuple[int, str], int] = {}
-        self._capabilities: dict[tuple[int, int], int] = {}
+        self.known_capabilities: dict[tuple[int, int], Capability] = {}
         self._set_prices(profile, prices)
         config = self.tables.config[0]
         config["eager"] = round(eager_ns * PS)
@@ -189,6 +192,7 @@ class Kernel:
         row = self.storage.add(
             "endpoint", owner=NONE, alive=1, capacity=capacity, graft=NONE, queues=self.storage.queues(3)
         )
+        capabilities.new_root(self, row)
         return Endpoint(name, row)
 
     def server(
@@ -234,10 +238,20 @@ class Kernel:
         return self._named(Server(self, name, number, endpoint))
 
     def client(
-        self, name: str, *, core: int = 0, priority: int = 8, completions: int = 64, context: Context | None = None
+        self,
+        name: str,
+        *,
+        core: int = 0,
+        priority: int = 8,
+        completions: int = 64,
+        slots: int = 0,
+        context: Context | None = None,
     ) -> Client:
-        """Return a new client process with room for `completions` completions; `jobs` and `Client.run` give it work."""
-        number = self._process(name, core, priority, tables.B_CLIENT, context, cq_capacity=completions)
+        """Return a new client process with room for `completions` completions; `jobs` and `Client.run` give it work.
+
+        `slots`: how many it keeps free for capabilities that come with a reply; its graft sees so many.
+        """
+        number = self._process(name, core, priority, tables.B_CLIENT, context, cq_capacity=completions, landing=slots)
         return self._named(Client(self, name, number))
 
     def poller(self, name: str = "poller", *, core: int = 0, priority: int = 8) -> Process:
@@ -342,6 +356,7 @@ class Kernel:
         row["receivers"] += 1
         if row["owner"] == NONE:
             row["owner"] = process
+            core_capabilities.own(self.tables, int(row["root"]), process)
 
     def _image(self, data: bytes) -> int:
         if data not in self._images:
@@ -361,18 +376,53 @@ class Kernel:
             raise fail("G0801", f"{times} is no distribution of times")
         return self.storage.add("distribution", kind=kind, a=round(a * PS), b=round(b * PS))
 
-    def capability(self, to: Endpoint | Server, owner: int = NONE, *, badge: int = 0) -> int:
-        """Return a capability to send to an endpoint, the same one for the same owner."""
-        endpoint = to.endpoint if isinstance(to, Server) else to
-        key = (endpoint.row, owner)
-        if badge or key not in self._capabilities:
-            row = self.storage.add(
-                "capability", endpoint=endpoint.row, badge=badge, rights=tables.SEND, parent=NONE, alive=1
-            )
-            if badge:
-                return row
-            self._capabilities[key] = row
-        return self._capabilities[key]
+    # --- capabilities -------------------------------------------------------------------------------------------------
+
+    def capability(self, to: Target, owner: int = NONE, *, badge: int = 0) -> int:
+        """Return the row of a capability of a process to send to `to`: of an endpoint, the same for the same process.
+
+        Raises GraftError G0817 for a Capability that this process does not hold.
+        """
+        return capabilities.name(self, to, owner, badge)
+
+    def root(self, to: Endpoint | Server) -> Capability:
+        """Return the capability from which all others to this endpoint come."""
+        return capabilities.root(self, to)
+
+    def mint(
+        self, source: Capability, *, badge: int | None = None, rights: Collection[str] | None = None
+    ) -> Capability:
+        """Return a child of a capability for its holder: with fewer rights (`{"send"}`), or a badge if it has none.
+
+        Raises GraftError G0817 for one that is gone or revoked, G0818 for rights or a badge that would widen it.
+        """
+        return capabilities.derive(self, source, NONE, badge, rights)
+
+    def grant(
+        self,
+        source: Capability | Endpoint | Server,
+        to: Process,
+        *,
+        badge: int | None = None,
+        rights: Collection[str] | None = None,
+    ) -> Capability:
+        """Give a process a child of a capability, or of an endpoint's root, that allows to grant. Raises as `mint`."""
+        parent = source if isinstance(source, Capability) else self.root(source)
+        return capabilities.derive(self, parent, to.row, badge, rights)
+
+    def slot(self, process: Process) -> Capability:
+        """Return an empty slot of a process, into which a promise can be put (`hosting.submit(..., promise=slot)`)."""
+        return capabilities.slot(self, process)
+
+    def revoke(self, source: Target) -> None:
+        """Revoke from now on all that was derived from a capability, or from an endpoint's root, but not itself."""
+        row = capabilities.to_revoke(self, source).row
+        self._command(max(int(self.tables.capability[row]["owner"]), 0), endings.C_REVOKE, row)
+
+    def delete(self, capability: Capability) -> None:
+        """Delete a capability at the present time; what was derived from it stays."""
+        row = capabilities.to_delete(self, capability).row
+        self._command(max(int(self.tables.capability[row]["owner"]), 0), endings.C_DELETE, row)
 
     # --- grafts -------------------------------------------------------------------------------------------------------
 
@@ -381,7 +431,7 @@ class Kernel:
         verified: Verified,
         *,
         to: Process,
-        slots: Mapping[str, Endpoint | Server],
+        slots: Mapping[str, Target],
         engine: Literal["interpreted", "native"] = "interpreted",
         every: Mapping[int, float] | None = None,
     ) -> Attachment:
@@ -407,7 +457,7 @@ class Kernel:
         verified: Verified,
         *,
         to: Process,
-        slots: Mapping[str, Endpoint | Server],
+        slots: Mapping[str, Target],
         maps: Attachment | None = None,
         engine: Literal["interpreted", "native"] = "interpreted",
     ) -> Attachment:
@@ -453,7 +503,7 @@ class Kernel:
         self,
         client: Client,
         *,
-        slot: str | Endpoint | Server,
+        slot: str | Target,
         bodies: npt.NDArray[Any] | bytes,
         op: str | int = 0,
         graft: Attachment | None = None,
@@ -504,10 +554,6 @@ class Kernel:
     def kill(self, process: Process) -> None:
         """Kill a process at the present time; its account stays readable. It is done when the model runs next."""
         self._command(process.row, endings.C_KILL, process.row)
-
-    def revoke(self, to: Endpoint | Server, owner: Process) -> None:
-        """Revoke the capability of `owner` to send to an endpoint, at the present time."""
-        self._command(owner.row, endings.C_REVOKE, self.capability(to, owner.row))
 
     def detach(self, graft: Attachment) -> None:
         """Detach a graft; it takes effect at the next event."""

@@ -240,5 +240,5 @@ class Scenario:
                 names = list(self.kernel.processes)
                 self.kernel.kill(self.kernel.processes[self.draw.choice(names)])
             if self.draw.random() < 0.2:
-                self.kernel.revoke(self.draw.choice(self.endpoints), self.draw.choice(self.clients))
+                self.kernel.revoke(self.draw.choice(self.endpoints))
         self.kernel.run(30_000.0)

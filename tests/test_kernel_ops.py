@@ -204,7 +204,7 @@ def test_a_revoked_capability_refuses_and_cancels_but_leaves_received_requests_a
     disk = kernel.server("disk", reply=b"", service_ns=100)
     app = Teller(kernel, [submit(disk, tag=1), submit(disk, tag=2), wait(2), submit(disk, tag=3), wait(1)])
     kernel.run(50)
-    kernel.revoke(disk, app.process)
+    kernel.revoke(disk)
     kernel.run()
     assert app.log[2:] == [
         (100, "Wait", [(2, "cancelled", -125, b""), (1, "replied", 0, b"")]),

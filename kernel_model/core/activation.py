@@ -27,7 +27,8 @@ from grafting.hooks import Event
 from jit.hot import hot
 from kernel_model.core.billing import charge, operation_begins, payer, request_begins, trace
 from kernel_model.core.contexts import FOR_GRAFT, FOR_KERNEL, available, pay, spare, time_in_section
-from kernel_model.core.lists import append, first, pop
+from kernel_model.core.heap import set_timer
+from kernel_model.core.lists import first, pop
 from kernel_model.core.locks import touch
 from kernel_model.core.pools import take_operation
 from kernel_model.core.prices import (
@@ -41,6 +42,8 @@ from kernel_model.core.prices import (
     IN_KERNEL,
     IN_USER,
 )
+from kernel_model.core.promises import dispatch
+from kernel_model.core.requests import join
 from kernel_model.core.running import run_handler
 from kernel_model.core.schedule import next_priority
 from kernel_model.core.tables import (
@@ -64,11 +67,10 @@ from kernel_model.core.tables import (
     OVER_FUEL,
     Q_OUTBOX,
     Q_TIMERS,
-    Q_WORK,
-    R_WORK,
     REPLIED,
     STATUS_OF,
     SWITCHED,
+    T_DEADLINE,
     UNSHARED,
     X_ACTIVATE,
     Tables,
@@ -104,8 +106,11 @@ def find_handler(k: Tables, g: int, event: int, slot: int, op: int) -> int:
 def slot_of(k: Tables, g: int, capability: int) -> int:
     """Return the slot of graft `g` that holds a capability, or NO_SLOT."""
     graft = k.graft[g]
+    if capability == NONE:
+        return NO_SLOT
     for slot in range(graft["slots"]):
-        if k.slot[graft["first_slot"] + slot]["capability"] == capability:
+        entry = k.slot[graft["first_slot"] + slot]
+        if entry["capability"] == capability and entry["epoch"] == k.capability[capability]["epoch"]:
             return int(slot)
     return NO_SLOT
 
@@ -129,6 +134,7 @@ def show_request(k: Tables, g: int, r: int, event: int) -> None:
     meter["body"] = request["body"]
     meter["length"] = request["length"]
     meter["fuel"] = request["fuel"]
+    meter["parcel"] = request["parcel"]
 
 
 @hot
@@ -144,6 +150,7 @@ def show_completion(k: Tables, g: int, c: int) -> None:
     meter["slot"] = slot_of(k, g, completion["capability"])
     meter["body"] = completion["body"]
     meter["length"] = completion["length"]
+    meter["parcel"] = completion["parcel"]
 
 
 @hot
@@ -158,6 +165,7 @@ def show_timer(k: Tables, id_: int) -> None:
     meter["slot"] = NO_SLOT
     meter["body"] = 0
     meter["length"] = 0
+    meter["parcel"] = NONE
 
 
 # --- admission --------------------------------------------------------------------------------------------------------
@@ -295,8 +303,11 @@ def begin_request(k: Tables, r: int) -> None:
         k.operation[request["operation"]]["outstanding"] += 1
     request_begins(k, r)
     request["serial"] = next_serial(k)
-    request["state"] = R_WORK
-    append(k, Q_WORK, k.request, r)
+    join(k, r)
+    if request["deadline"] > 0:
+        due = k.meter[0]["now"] + request["deadline"]
+        request["timer"] = set_timer(k, due, T_DEADLINE, k.process[request["process"]]["core"], r, NONE)
+    dispatch(k, r)
 
 
 @hot
@@ -321,6 +332,7 @@ def open_operation(k: Tables, r: int, origin: int) -> int:
     operation["outstanding"] = 1
     operation["reserved"] = 0
     operation["cookie"] = request["cookie"]
+    operation["landing"] = k.process[request["process"]]["landing"]
     request["operation"] = o
     operation_begins(k)
     return o

@@ -35,9 +35,9 @@ from kernel_model.core.billing import cut_burst, trace
 from kernel_model.core.contexts import has_budget, time_in_section
 from kernel_model.core.heap import set_timer
 from kernel_model.core.lists import first, pop, unlink
-from kernel_model.core.ops import discard_drafts, drain
-from kernel_model.core.outcomes import finish
-from kernel_model.core.pools import give_body
+from kernel_model.core.ops import drain
+from kernel_model.core.replies import discard_drafts, forget_reply
+from kernel_model.core.requests import finish
 from kernel_model.core.schedule import delist, enlist, front, highest_ready, postpone, wake
 from kernel_model.core.servers import V_RECEIVE
 from kernel_model.core.tables import (
@@ -126,8 +126,7 @@ def abandon(k: Tables, p: int) -> None:
     k.request[r]["holder"] = NONE
     finish(k, r, TIMED_OUT, DONE)
     cut_burst(k, p)
-    give_body(k, process["reply_body"], process["reply_room"])
-    process["reply_room"] = 0
+    forget_reply(k, p)
     if process["behaviour"] == B_SERVER:
         process["stage"] = V_RECEIVE
         discard_drafts(k, process["queues"] + Q_DRAFTS)

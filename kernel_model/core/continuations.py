@@ -17,16 +17,19 @@ from jit.hot import hot
 from kernel_model.core.activation import ON_SUBMIT, admit, find_handler, slot_of
 from kernel_model.core.billing import trace
 from kernel_model.core.deferred import take_back
-from kernel_model.core.lists import append, first
-from kernel_model.core.ops import ask_endpoint, enqueue, release_place, run_submit
-from kernel_model.core.outcomes import close, complete, finish, retire, tell
-from kernel_model.core.pools import give_request
+from kernel_model.core.lists import first
+from kernel_model.core.operations import run_submit
+from kernel_model.core.ops import ask_endpoint, enqueue, free_place
+from kernel_model.core.outcomes import close, complete, retire, tell
+from kernel_model.core.parcels import carry, free_request, split_off
+from kernel_model.core.promises import dispatch
+from kernel_model.core.requests import finish
+from kernel_model.core.room import release_place
 from kernel_model.core.tables import (
     CANCELLED,
     NO_REASON,
     NONE,
     Q_DEFERRED,
-    Q_WORK,
     R_ARRIVING,
     R_ENDING,
     R_SUBMITTING,
@@ -72,7 +75,7 @@ def resume_submission(k: Tables, r: int, g: int) -> None:
     request = k.request[r]
     request["state"] = R_WORK
     if g == NONE:
-        append(k, Q_WORK, k.request, r)
+        dispatch(k, r)
         return
     h = find_handler(k, g, ON_SUBMIT, slot_of(k, g, request["capability"]), request["op"])
     reason = admit(k, g, h, request["fuel"], k.process[request["process"]]["on"])
@@ -88,15 +91,20 @@ def resume_submission(k: Tables, r: int, g: int) -> None:
 
 @hot
 def return_submission(k: Tables, r: int) -> None:
-    """Give a submission back to the client, whose library asks the graft and submits again: its operation is over."""
+    """Give a submission back to the client, whose library asks the graft and submits again: its operation is over.
+
+    What it carries goes with it. Those that wait for its reply end `broken`: they cannot wait for another operation's.
+    """
     request = k.request[r]
     o = request["operation"]
-    release_place(k, r)
+    free_place(k, r)
     request["state"] = R_SUBMITTING
     request["outcome"] = CANCELLED
+    luggage = split_off(k, r)
     retire(k, r)
+    carry(k, r, luggage)
     complete(k, o, r, CANCELLED)
-    give_request(k, r)
+    free_request(k, r)
     k.operation[o]["outstanding"] -= 1
     close(k, o)
 
@@ -112,12 +120,12 @@ def flush(k: Tables, p: int) -> None:
         take_back(k, r)
         request["graft"] = NONE
         if state == R_SUBMITTING:
-            release_place(k, r)
+            free_place(k, r)
             finish(k, r, CANCELLED, DONE)
         elif state == R_ARRIVING:
             flush_arrival(k, r)
         else:
-            give_request(k, r)
+            free_request(k, r)
             if o != NONE:
                 k.operation[o]["outstanding"] -= 1
                 if k.operation[o]["outstanding"] == 0:

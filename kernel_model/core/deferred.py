@@ -35,15 +35,7 @@ from kernel_model.core.lists import append, prepend, unlink
 from kernel_model.core.locks import touch
 from kernel_model.core.prices import DEFER, IN_KERNEL
 from kernel_model.core.schedule import wake
-from kernel_model.core.tables import (
-    NONE,
-    PARKED,
-    Q_DEFERRED,
-    R_ARRIVING,
-    R_SUBMITTING,
-    X_DEFER,
-    Tables,
-)
+from kernel_model.core.tables import NONE, PARKED, Q_DEFERRED, R_ARRIVING, R_SUBMITTING, X_DEFER, Tables
 
 ONE: Final = 1
 

@@ -4,9 +4,10 @@ Each is a command that reaches the kernel as an interrupt on the core concerned,
 never meets a half-done operation.
 
     kill     requests that wait at an endpoint whose last receiver died are cancelled, the one in hand gets `peer_died`;
-             its own are cancelled, without completions; its grafts detach; its account stays readable
-    revoke   later sends through the capability are refused; requests not yet received are cancelled, received ones keep
-             their reply right
+             its own are cancelled, without completions; its capabilities go, its grafts detach, its account stays
+             readable
+    revoke   see `revocation`; what is left to do after a piece is done a little later, so that threads run in between
+    delete   a capability goes; what was given of it stays
     detach   takes effect at the next event; its timers are forgotten, what it holds is cancelled
 """
 
@@ -15,21 +16,24 @@ from __future__ import annotations
 from typing import Final
 
 from jit.hot import hot
-from kernel_model.core.billing import cut_burst, trace
+from kernel_model.core.billing import charge, cut_burst, payer, trace
 from kernel_model.core.budgets import release
+from kernel_model.core.capabilities import discard
 from kernel_model.core.continuations import flush
-from kernel_model.core.heap import drop_timer
+from kernel_model.core.heap import drop_timer, set_timer
 from kernel_model.core.helpers import forget_timer
 from kernel_model.core.lists import first, pop, unlink
-from kernel_model.core.ops import discard_drafts, withdraw
-from kernel_model.core.outcomes import finish
-from kernel_model.core.pools import give_completion, give_request
+from kernel_model.core.ops import is_under_way, withdraw
+from kernel_model.core.parcels import drop_completion, drop_draft, drop_parcel
+from kernel_model.core.prices import IN_KERNEL, VISIT
+from kernel_model.core.replies import discard_drafts
+from kernel_model.core.requests import finish
+from kernel_model.core.revocation import revoke
 from kernel_model.core.schedule import delist
 from kernel_model.core.tables import (
     CANCELLED,
     DEAD,
     DETACHED,
-    NO_OUTCOME,
     NONE,
     PEER_DIED,
     POSTPONED,
@@ -41,21 +45,17 @@ from kernel_model.core.tables import (
     Q_REJECTS,
     Q_REQUESTS,
     Q_TIMERS,
-    R_ARRIVING,
-    R_CALLER,
     R_HELD,
-    R_QUEUED,
-    R_RECEIVED,
-    R_SUBMITTING,
     READY,
     RECEIVING,
+    T_COMMAND,
     X_KILL,
-    X_REVOKE,
     Tables,
 )
 
 DONE: Final = 0
-C_KILL, C_REVOKE, C_DETACH = range(3)  # commands
+ONE: Final = 1
+C_KILL, C_REVOKE, C_DETACH, C_DELETE = range(4)  # commands
 
 
 @hot
@@ -64,7 +64,9 @@ def obey(k: Tables, command: int, target: int) -> None:
     if command == C_KILL:
         kill(k, target)
     elif command == C_REVOKE:
-        revoke(k, target)
+        go_on_revoking(k, target)
+    elif command == C_DELETE:
+        delete(k, target)
     else:
         detach(k, target)
 
@@ -87,16 +89,23 @@ def kill(k: Tables, p: int) -> None:
     if process["request"] != NONE:
         r = process["request"]
         process["request"] = NONE
+        k.request[r]["holder"] = NONE
         finish(k, r, PEER_DIED, DONE)
     if process["endpoint"] != NONE:
         leave_endpoint(k, process["endpoint"])
     flush(k, p)
     if process["partner"] != NONE:
         stop(k, process["partner"])
-    for r in range(k.request.shape[0]):
-        if k.request[r]["process"] == p and is_under_way(k, r):
+    r = process["requests_first"]
+    while r != NONE:
+        following = k.request[r]["own_next"]
+        charge(k, process["account"], IN_KERNEL, VISIT, ONE)
+        if is_under_way(k, r):
             withdraw(k, r, CANCELLED)
+        r = following
     forget_completions(k, p)
+    while process["held"] != NONE:
+        charge(k, process["account"], IN_KERNEL, VISIT, discard(k, process["held"]))
 
 
 @hot
@@ -119,12 +128,18 @@ def stop(k: Tables, p: int) -> None:
 
 
 @hot
-def is_under_way(k: Tables, r: int) -> bool:
-    """Whether a request waits or is being served somewhere."""
-    request = k.request[r]
-    state = request["state"]
-    waits = state in (R_QUEUED, R_CALLER, R_HELD, R_RECEIVED, R_SUBMITTING, R_ARRIVING)
-    return bool(waits and request["outcome"] == NO_OUTCOME)
+def go_on_revoking(k: Tables, c: int) -> None:
+    """Do a piece of revoking what was given of capability `c`, and let the rest be done after a while."""
+    if not revoke(k, c):
+        meter = k.meter[0]
+        set_timer(k, meter["now"] + k.config[0]["retry"], T_COMMAND, meter["core"], c, C_REVOKE)
+
+
+@hot
+def delete(k: Tables, c: int) -> None:
+    """Delete a capability."""
+    account = payer(k, k.capability[c]["owner"])
+    charge(k, account, IN_KERNEL, VISIT, discard(k, c))
 
 
 @hot
@@ -138,6 +153,7 @@ def leave_endpoint(k: Tables, e: int) -> None:
     for queue in (Q_REQUESTS, Q_CALLERS):
         r = first(k, endpoint["queues"] + queue)
         while r != NONE:
+            charge(k, payer(k, k.request[r]["process"]), IN_KERNEL, VISIT, ONE)
             withdraw(k, r, CANCELLED)
             r = first(k, endpoint["queues"] + queue)
 
@@ -148,25 +164,16 @@ def forget_completions(k: Tables, p: int) -> None:
     process = k.process[p]
     c = pop(k, process["queues"] + Q_COMPLETIONS, k.completion)
     while c != NONE:
-        give_completion(k, c)
+        drop_completion(k, c)
         process["cq_posted"] -= 1
         c = pop(k, process["queues"] + Q_COMPLETIONS, k.completion)
     if process["completion"] != NONE:
-        give_completion(k, process["completion"])
+        drop_completion(k, process["completion"])
         process["completion"] = NONE
+    drop_parcel(k, process["reply_parcel"])
+    process["reply_parcel"] = NONE
     discard_drafts(k, process["queues"] + Q_DRAFTS)
     discard_drafts(k, process["queues"] + Q_REJECTS)
-
-
-@hot
-def revoke(k: Tables, c: int) -> None:
-    """Make a capability useless."""
-    k.capability[c]["alive"] = 0
-    trace(k, X_REVOKE, c, k.capability[c]["endpoint"], DONE, DONE)
-    for r in range(k.request.shape[0]):
-        request = k.request[r]
-        if request["capability"] == c and is_under_way(k, r) and request["state"] != R_RECEIVED:
-            withdraw(k, r, CANCELLED)
 
 
 @hot
@@ -199,7 +206,7 @@ def detach(k: Tables, g: int) -> None:
             withdraw(k, r, CANCELLED)
         else:  # a draft of the library
             unlink(k, graft["queues"] + Q_HELD, k.request, r)
-            give_request(k, r)
+            drop_draft(k, r)
         r = first(k, graft["queues"] + Q_HELD)
     graft["held"] = 0
 

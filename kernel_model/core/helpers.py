@@ -9,38 +9,33 @@ from __future__ import annotations
 
 from typing import Final
 
-from grafting import hooks, limits
+from grafting import limits
 from jit.hot import constant, hot
 from jit.machine import fault, reach, resume
 from jit.memory import READ
-from jit.words import i64, load32, load64, u64
+from jit.words import i64, u64
 from kernel_model.core.billing import charge
 from kernel_model.core.heap import drop_timer, set_timer
 from kernel_model.core.lists import append, first, unlink
-from kernel_model.core.pools import copy_body, give_body, room_for, take_request
+from kernel_model.core.pools import copy_body, give_body, room_for
 from kernel_model.core.prices import HELPER_COPY_BYTE
+from kernel_model.core.promises import dispatch, must_wait
+from kernel_model.core.requests import finish
+from kernel_model.core.room import has_completion, has_place, reserve_place
+from kernel_model.core.sends import send_from_body, serve_send, within_body
 from kernel_model.core.tables import (
     EAGAIN,
-    EBADF,
-    ECONNREFUSED,
     EINVAL,
     ENOENT,
-    ENOTSUP,
-    EPERM,
     ERROR,
     NONE,
     Q_DRAFTS,
     Q_HELD,
     Q_ORPHANS,
-    Q_OUTBOX,
     Q_REJECTS,
     Q_TIMERS,
-    Q_WORK,
     R_DRAFT,
     R_HELD,
-    R_RESERVED,
-    R_WORK,
-    SEND,
     T_GRAFT,
     T_PERIODIC,
     T_USER,
@@ -57,15 +52,8 @@ H_TIMER_CANCEL: Final = 1005
 H_RELEASE: Final = 1006
 H_HINT: Final = 1007
 
-OPTIONS: Final = hooks.SEND_OPTIONS_BYTES
-OPTIONS_WORD: Final = constant(hooks.SEND_OPTIONS_BYTES)
-NCAPS_AT: Final = 24
-PROMISE_AT: Final = 28
-NO_PROMISE: Final = constant(hooks.NO_SLOT)
 LONGEST: Final = constant(limits.BODY_BYTES)
 LONGEST_DELAY: Final = constant(limits.TIMER_DELAY_NS)
-ZERO: Final = constant(0)
-SENDS: Final = limits.OUTBOX_ENTRIES
 TIMERS: Final = limits.TIMERS_ARMED
 PS_PER_NS: Final = 1000
 DONE: Final = 0
@@ -94,150 +82,6 @@ def serve_helper(k: Tables, g: int, account: int, category: int) -> int:
         result = answer_from_body(k, account, category)
     resume(m, result)
     return DONE
-
-
-# --- send -------------------------------------------------------------------------------------------------------------
-
-
-@hot
-def serve_send(k: Tables, g: int, account: int, category: int, number: int) -> int:
-    """Helpers 1000 and 1002: the message is in memory, behind its options if it has any."""
-    m = k.machine
-    length = u64(m.registers[5])
-    if length > LONGEST + OPTIONS_WORD:
-        resume(m, -EINVAL)
-        return DONE
-    at = reach(m, u64(m.registers[4]), i64(length), READ)
-    if at < 0:
-        fault(m, -at, u64(m.registers[4]), length)
-        return NONE
-    deadline = 0
-    size = i64(length)
-    result = DONE
-    if number == H_SEND_WITH:
-        result = check_options(k, at, length)
-        if result == DONE:
-            deadline = i64(load64(k.arena, at))
-            at += OPTIONS
-            size -= OPTIONS
-    if result == DONE:
-        result = reserve_send(k, g, at, size, deadline)
-    if result == DONE:
-        charge(k, account, category, HELPER_COPY_BYTE, size)
-    resume(m, result)
-    return DONE
-
-
-@hot
-def check_options(k: Tables, at: int, length: int) -> int:
-    """Return 0 if the options of a send are such as this kernel can keep, else a negated errno."""
-    if length < OPTIONS_WORD or load64(k.arena, at) > LONGEST_DELAY:
-        return -EINVAL
-    if load32(k.arena, at + NCAPS_AT) != ZERO or load32(k.arena, at + PROMISE_AT) != NO_PROMISE:
-        return -ENOTSUP  # neither capabilities nor promises travel in this model
-    return DONE
-
-
-@hot
-def send_from_body(k: Tables, g: int, account: int, category: int) -> int:
-    """Helper 1001: the message is a range of the one that is being looked at."""
-    m, meter = k.machine, k.meter[0]
-    offset, length = u64(m.registers[4]), u64(m.registers[5])
-    if not within_body(k, offset, length):
-        return -EINVAL
-    result = reserve_send(k, g, meter["body"] + i64(offset), i64(length), DONE)
-    if result == DONE:
-        charge(k, account, category, HELPER_COPY_BYTE, i64(length))
-    return result
-
-
-@hot
-def within_body(k: Tables, offset: int, length: int) -> bool:
-    """Whether a range lies within the body of the current message."""
-    size = u64(k.meter[0]["length"])
-    return offset <= size and length <= size - offset
-
-
-@hot
-def has_place(k: Tables, e: int) -> bool:
-    """Whether endpoint `e` can take one more message: into its queue, or at once to a waiting receiver."""
-    endpoint = k.endpoint[e]
-    return bool(endpoint["queued"] + endpoint["reserved"] < endpoint["capacity"] + endpoint["waiting"])
-
-
-@hot
-def check_capability(k: Tables, c: int) -> int:
-    """Return 0 if one may send through capability `c`, else a negated errno."""
-    if c == NONE:
-        return -EBADF
-    capability = k.capability[c]
-    if capability["rights"] & SEND == 0:
-        return -EPERM
-    if capability["alive"] == 0 or k.endpoint[capability["endpoint"]]["alive"] == 0:
-        return -ECONNREFUSED
-    return DONE
-
-
-@hot
-def reserve_send(k: Tables, g: int, at: int, length: int, deadline_ns: int) -> int:
-    """Reserve a send of the bytes at `at` through the slot in r1; return 0 or a negated errno."""
-    m, meter, graft = k.machine, k.meter[0], k.graft[g]
-    slot = i64(m.registers[1])
-    if slot < 0 or slot >= graft["slots"] or length < 0 or u64(length) > LONGEST:
-        return -EINVAL
-    c = k.slot[graft["first_slot"] + slot]["capability"]
-    status = check_capability(k, c)
-    if status != DONE:
-        return status
-    if meter["sends"] >= SENDS:
-        return deny(k, g)
-    capability = k.capability[c]
-    if meter["in_user"] == 0:
-        if not has_place(k, capability["endpoint"]):
-            return deny(k, g)
-        if meter["operation"] == NONE and not has_completion(k, meter["owner"]):
-            return deny(k, g)
-    # --- commit: the reservation ---
-    r = take_request(k)
-    request = k.request[r]
-    request["capability"] = c
-    request["endpoint"] = capability["endpoint"]
-    request["badge"] = capability["badge"]
-    request["process"] = meter["owner"]
-    request["op"] = i64(m.registers[2])
-    request["tag"] = i64(m.registers[3])
-    request["body"] = copy_body(k, at, length)
-    request["length"] = length
-    request["room"] = room_for(length)
-    request["deadline"] = deadline_ns * PS_PER_NS
-    request["cookie"] = meter["cookie"]
-    meter["sends"] += 1
-    if meter["in_user"] != 0:
-        request["vetted"] = 1  # a graft is not asked about its own sends
-        append(k, k.process[meter["owner"]]["queues"] + Q_DRAFTS, k.request, r)
-        return DONE
-    request["state"] = R_RESERVED
-    request["operation"] = meter["operation"]
-    request["place"] = 1
-    k.endpoint[capability["endpoint"]]["reserved"] += 1
-    if meter["operation"] == NONE:
-        k.process[meter["owner"]]["cq_reserved"] += 1
-    append(k, graft["queues"] + Q_OUTBOX, k.request, r)
-    return DONE
-
-
-@hot
-def deny(k: Tables, g: int) -> int:
-    """Count a send that was refused for want of room."""
-    k.graft[g]["denied"] += 1
-    return -EAGAIN
-
-
-@hot
-def has_completion(k: Tables, p: int) -> bool:
-    """Whether process `p` has room for one more completion."""
-    process = k.process[p]
-    return bool(process["cq_posted"] + process["cq_reserved"] < process["cq_capacity"])
 
 
 # --- answer -----------------------------------------------------------------------------------------------------------
@@ -385,7 +229,9 @@ def release(k: Tables, g: int, tag: int, status: int) -> int:
     request = k.request[r]
     if status > 0 or status < -4095:
         return -EINVAL
-    if status == 0 and held_as == R_HELD and not has_place(k, request["endpoint"]):
+    goes = status == 0 and held_as == R_HELD and request["endpoint"] != NONE
+    goes = goes and (request["via"] == NONE or not must_wait(k, r, request["via"]))
+    if goes and not has_place(k, request["endpoint"]):
         return -EAGAIN
     # --- commit ---
     unlink(k, graft["queues"] + Q_HELD, k.request, r)
@@ -395,12 +241,10 @@ def release(k: Tables, g: int, tag: int, status: int) -> int:
         queue = k.process[meter["owner"]]["queues"] + (Q_DRAFTS if status == 0 else Q_REJECTS)
         append(k, queue, k.request, r)
         return DONE
-    request["state"] = R_WORK
-    if status == 0:
-        request["place"] = 1
-        k.endpoint[request["endpoint"]]["reserved"] += 1
-    else:
-        request["outcome"] = ERROR
-        request["status"] = status
-    append(k, Q_WORK, k.request, r)
+    if status != 0:
+        finish(k, r, ERROR, status)
+        return DONE
+    if goes:
+        reserve_place(k, r)
+    dispatch(k, r)
     return DONE

@@ -35,7 +35,8 @@ from kernel_model.core.activation import (
 from kernel_model.core.billing import charge, payer, trace
 from kernel_model.core.chance import sample
 from kernel_model.core.lists import append, first, pop, unlink
-from kernel_model.core.pools import give_completion, give_request, take_request
+from kernel_model.core.parcels import drop_completion, drop_draft
+from kernel_model.core.pools import give_completion, take_request
 from kernel_model.core.prices import IN_USER, MAP_UPDATE, PREPARE, REAP
 from kernel_model.core.tables import (
     EAGAIN,
@@ -238,7 +239,7 @@ def vet(k: Tables, p: int, g: int, h: int, r: int) -> None:
             end_job(k, p, j, NONE, REFUSED, DONE)
         elif k.job[j]["pending"] == 0:
             end_job(k, p, j, NONE, STARVED, DONE)
-        give_request(k, r)
+        drop_draft(k, r)
 
 
 @hot
@@ -347,7 +348,7 @@ def reject(k: Tables, p: int) -> bool:
         vet(k, p, g, h, r)
         return True
     end_job(k, p, k.request[r]["cookie"], NONE, REFUSED, k.request[r]["status"])
-    give_request(k, r)
+    drop_draft(k, r)
     return True
 
 
@@ -377,7 +378,7 @@ def digest(k: Tables, p: int, c: int) -> None:
                 end_job(k, p, j, NONE, STARVED, DONE)
         else:
             end_job(k, p, j, c, completion["outcome"], completion["status"])
-    give_completion(k, c)
+    drop_completion(k, c)
 
 
 @hot
@@ -394,7 +395,9 @@ def submit_again(k: Tables, p: int, c: int) -> None:
     request["length"] = completion["length"]
     request["room"] = completion["room"]
     request["cookie"] = completion["cookie"]
+    request["parcel"] = completion["parcel"]
     completion["room"] = 0
+    completion["parcel"] = NONE
     give_completion(k, c)
     vet(k, p, g, find_handler(k, g, ON_SUBMIT, slot_of(k, g, request["capability"]), request["op"]), r)
 

@@ -1,10 +1,10 @@
 """How requests and operations end, and who is told: a graft, which may consume it, or the client, by a completion.
 
-`finish` gives a request its terminal status; `conclude`, reached through the section's work, tells whom it concerns. An
-operation is complete when one of its requests is delivered; what ends later is discarded and counted as `late`. When
-nothing of it is outstanding and it has no completion, it starved, and its client learns that too: so a graft that
-consumes and sends nothing cannot make a client sleep for ever. Room for completions was reserved at submission, so
-delivery never fails.
+`requests.finish` gives a request its terminal status; `conclude`, reached through the section's work, tells whom it
+concerns. An operation is complete when one of its requests is delivered; what ends later is discarded and counted as
+`late`. When nothing of it is outstanding and it has no completion, it starved, and its client learns that too: so a
+graft that consumes and sends nothing cannot make a client sleep for ever. Room for completions was reserved at
+submission, so delivery never fails.
 """
 
 from __future__ import annotations
@@ -23,25 +23,21 @@ from kernel_model.core.activation import (
     slot_of,
     status_of,
 )
-from kernel_model.core.billing import (
-    charge,
-    operation_ends,
-    payer,
-    request_ends,
-    trace,
-)
+from kernel_model.core.billing import charge, operation_ends, payer, request_ends, trace
 from kernel_model.core.deferred import defer, must_queue
 from kernel_model.core.heap import drop_timer
-from kernel_model.core.helpers import has_completion
 from kernel_model.core.lists import append
 from kernel_model.core.locks import touch
-from kernel_model.core.pools import give, give_request, replace_body, take
+from kernel_model.core.parcels import drop_capabilities, free_request, land, truncate
+from kernel_model.core.pools import give, take
 from kernel_model.core.prices import HOOK_CHECK, IN_HOOK_CHECK, IN_KERNEL, NOTIFY
+from kernel_model.core.promises import settle
+from kernel_model.core.requests import leave, note_received
+from kernel_model.core.room import has_completion
 from kernel_model.core.schedule import wake
 from kernel_model.core.tables import (
     CANCELLED,
     DEAD,
-    ERROR,
     LATER,
     NO_REASON,
     NONE,
@@ -53,10 +49,8 @@ from kernel_model.core.tables import (
     P_OPERATION,
     Q_COMPLETIONS,
     Q_ORPHANS,
-    Q_WORK,
     R_ENDING,
     R_SUBMITTING,
-    R_WORK,
     REPLIED,
     STARVED,
     WAITING,
@@ -70,18 +64,6 @@ DELIVER: Final = hooks.DELIVER
 ONE: Final = 1
 DONE: Final = 0
 CONSUMED, TOLD, WAITS = range(3)
-
-
-@hot
-def finish(k: Tables, r: int, outcome: int, status: int) -> None:
-    """Give request `r`, which is in no queue, its terminal status; `conclude` will tell whom it concerns."""
-    request = k.request[r]
-    request["outcome"] = outcome
-    request["status"] = status
-    request["state"] = R_WORK
-    if outcome != REPLIED and outcome != ERROR:
-        replace_body(k, r, 0, 0, 0)
-    append(k, Q_WORK, k.request, r)
 
 
 @hot
@@ -117,7 +99,7 @@ def tell(k: Tables, r: int, g: int) -> None:
                 post(k, p, announce(k, o, r, request["outcome"]))
             else:
                 complete(k, o, r, request["outcome"])
-    give_request(k, r)
+    free_request(k, r)
     operation["outstanding"] -= 1
     if operation["outstanding"] == 0:
         close(k, o)
@@ -131,7 +113,14 @@ def retire(k: Tables, r: int) -> None:
         drop_timer(k, request["timer"])
         request["timer"] = NONE
     request_ends(k, r)
+    leave(k, r)
+    note_received(k, r)
     trace(k, X_END, request["operation"], request["tag"], request["outcome"], request["status"])
+    if request["parcel"] != NONE:
+        if request["outcome"] != REPLIED:
+            drop_capabilities(k, request["parcel"])
+        settle(k, r)
+        truncate(k, request["parcel"], k.operation[request["operation"]]["landing"])
 
 
 @hot
@@ -147,7 +136,7 @@ def absorb(k: Tables, r: int) -> None:
     operation["outstanding"] -= 1
     if operation["outstanding"] == 0:
         append(k, Q_ORPHANS, k.operation, request["operation"])
-    give_request(k, r)
+    free_request(k, r)
 
 
 @hot
@@ -252,6 +241,7 @@ def announce(k: Tables, o: int, r: int, outcome: int) -> int:
     completion["cookie"] = operation["cookie"]
     completion["graft"] = NONE
     completion["reason"] = NO_REASON
+    completion["parcel"] = NONE
     trace(k, X_COMPLETE, operation["process"], o, operation["tag"], outcome)
     if r == NONE:
         completion["tag"] = operation["tag"]
@@ -277,6 +267,14 @@ def announce(k: Tables, o: int, r: int, outcome: int) -> int:
     request["room"] = 0
     completion["graft"] = request["graft"]
     completion["reason"] = request["reason"]
+    x = request["parcel"]
+    if x != NONE and request["state"] == R_SUBMITTING:
+        completion["parcel"] = x
+        request["parcel"] = NONE
+    elif x != NONE and k.parcel[x]["count"] > 0:
+        land(k, x, operation["process"], operation["landing"])
+        completion["parcel"] = x
+        request["parcel"] = NONE
     return c
 
 

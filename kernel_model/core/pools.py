@@ -19,7 +19,9 @@ from kernel_model.core.tables import (
     NONE,
     P_BODY,
     P_COMPLETION,
+    P_LEG,
     P_OPERATION,
+    P_PARCEL,
     P_REQUEST,
     P_TIMER,
     POOL_RESERVE,
@@ -152,13 +154,18 @@ def take_request(k: Tables) -> int:
     request["graft"] = NONE
     request["reason"] = NO_REASON
     request["vetted"] = 0
+    request["via"] = NONE
+    request["parcel"] = NONE
     return r
 
 
 @hot
 def give_request(k: Tables, r: int) -> None:
-    """Free a request with its body."""
+    """Free a request with its body. What its parcel stood for has been dealt with, see `parcels` and `promises`."""
     request = k.request[r]
+    if request["parcel"] != NONE:
+        give_parcel(k, request["parcel"])
+        request["parcel"] = NONE
     give_body(k, request["body"], request["room"])
     request["room"] = 0
     request["state"] = R_FREE
@@ -167,11 +174,52 @@ def give_request(k: Tables, r: int) -> None:
 
 @hot
 def give_completion(k: Tables, c: int) -> None:
-    """Free a completion with its body."""
+    """Free a completion with its body; the capabilities that came with it stay with its process."""
     completion = k.completion[c]
+    if completion["parcel"] != NONE:
+        give_parcel(k, completion["parcel"])
+        completion["parcel"] = NONE
     give_body(k, completion["body"], completion["room"])
     completion["room"] = 0
     give(k, P_COMPLETION, k.completion, c)
+
+
+@hot
+def take_parcel(k: Tables) -> int:
+    """Return an empty parcel."""
+    x = take(k, P_PARCEL, k.parcel)
+    parcel = k.parcel[x]
+    parcel["count"] = 0
+    parcel["copied"] = 0
+    parcel["landed"] = 0
+    parcel["truncated"] = 0
+    parcel["promise"] = NONE
+    parcel["route"] = NONE
+    parcel["wires"] = NONE
+    parcel["feeds"] = NONE
+    parcel["awaiting"] = 0
+    parcel["right"] = NONE
+    return x
+
+
+@hot
+def give_parcel(k: Tables, x: int) -> None:
+    """Free a parcel with the legs of its route."""
+    leg = k.parcel[x]["route"]
+    while leg != NONE:
+        following = k.leg[leg]["next"]
+        give(k, P_LEG, k.leg, leg)
+        leg = following
+    give(k, P_PARCEL, k.parcel, x)
+
+
+@hot
+def parcel_of(k: Tables, r: int) -> int:
+    """Return the parcel of a request, which gets one if it has none."""
+    request = k.request[r]
+    if request["parcel"] == NONE:
+        request["parcel"] = take_parcel(k)
+    return int(request["parcel"])
 
 
 @hot

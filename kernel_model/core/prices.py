@@ -56,6 +56,12 @@ _FIXED = (
     Primitive("timer_arm", "1", "a timer is set"),
     Primitive("timer_cancel", "1", "a timer is taken back"),
     Primitive("device_start", "1", "a server starts its device, user mode"),
+    # --- capabilities -------------------------------------------------------------------------------------------------
+    Primitive("derive", "1", "a capability is minted, or copied into a message, charged to its holder"),
+    Primitive("visit", "1", "an object is looked at or undone by cancel, revoke, kill, detach, charged to its process"),
+    Primitive("promise", "1", "a promise is kept or broken, charged to whoever waits for it"),
+    Primitive("wire", "1", "reply bytes go into a waiting argument (`copy_byte` besides), charged to its sender"),
+    Primitive("route", "1", "a reply goes on as the next request, charged to the sender of the first"),
     # --- grafts -------------------------------------------------------------------------------------------------------
     Primitive("activate", "1", "a handler is entered and left in the kernel: context, registers; category graft"),
     Primitive("clock_read", "1", "the cycle counter is read for metering; two per metered activation; graft or switch"),
@@ -94,6 +100,7 @@ INDEX: dict[str, int] = {p.name: i for i, p in enumerate(PRIMITIVES)}
     ENTRY, EXIT, INTERRUPT, SWITCH, SCHEDULE, IPI,
     DISPATCH_CALL, DISPATCH_REPLY, DISPATCH_SEND, DISPATCH_RECEIVE, DISPATCH_FORWARD, NOTIFY, SLOW_PATH, COPY_BYTE,
     DEFER, HOOK_CHECK, TIMER_ARM, TIMER_CANCEL, DEVICE_START,
+    DERIVE, VISIT, PROMISE, WIRE, ROUTE,
     ACTIVATE, CLOCK_READ, DEBIT, ACCOUNT_SWITCH, ACTIVATE_USER, PREPARE, REAP,
     MAP_LOOKUP, MAP_UPDATE, MAP_DELETE, CLOCK, HELPER_SEND, HELPER_ANSWER, HELPER_RELEASE, HELPER_HINT,
     HELPER_COPY_BYTE,

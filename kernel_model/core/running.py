@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from grafting import hooks
 from grafting.isa import CostClass
 from jit.hot import hot
 from jit.interpreter import run
@@ -37,6 +38,7 @@ from kernel_model.core.prices import (
 from kernel_model.core.tables import ENGINE_NATIVE, NONE, X_VERDICT, Tables
 
 CLASSES: Final = len(CostClass)
+TRUNCATED: Final = hooks.TRUNCATED_CAPS
 SLACK: Final = 1024  # instructions beyond the proven bound before a run is stopped: it should never be needed
 PS_PER_NS: Final = 1000
 INTERPRET: Final = 0  # in place of an address
@@ -60,9 +62,12 @@ def run_handler(k: Tables, g: int, h: int, account: int, category: int) -> int:
     meter["sends"] = 0
     now_ns = meter["now"] // PS_PER_NS
     begin(m, handler["program"], meter["body"], meter["length"], handler["limit"] + SLACK, now_ns, TRUSTING)
+    x = meter["parcel"]
+    capabilities = k.parcel[x]["count"] if x != NONE else 0
+    flags = TRUNCATED if x != NONE and k.parcel[x]["truncated"] != 0 else 0
     write_context(
         m, meter["length"], meter["tag"], meter["badge"], now_ns, meter["op"], meter["status"], meter["slot"],
-        meter["event"], 0, 0,
+        meter["event"], capabilities, flags,
     )  # fmt: skip
     if handler["address"] != INTERPRET and handler["calls"] != 0:
         map_frames(m)

@@ -23,7 +23,8 @@ from kernel_model.core.billing import charge, payer
 from kernel_model.core.chance import sample
 from kernel_model.core.library import is_visible
 from kernel_model.core.lists import append, first, pop, unlink
-from kernel_model.core.pools import give_completion, give_request, take_request
+from kernel_model.core.parcels import drop_completion, drop_draft
+from kernel_model.core.pools import take_request
 from kernel_model.core.prices import IN_USER, REAP
 from kernel_model.core.tables import (
     NEVER,
@@ -73,12 +74,12 @@ def clear(k: Tables, p: int) -> None:
     """Let go of what the last system call has left."""
     process = k.process[p]
     if process["completion"] != NONE:
-        give_completion(k, process["completion"])
+        drop_completion(k, process["completion"])
         process["completion"] = NONE
     for queue in range(Q_DRAFTS, Q_REJECTS + 1):
         r = pop(k, process["queues"] + queue, k.request)
         while r != NONE:
-            give_request(k, r)
+            drop_draft(k, r)
             r = pop(k, process["queues"] + queue, k.request)
 
 
@@ -147,6 +148,6 @@ def collect(k: Tables, p: int, wanted: int) -> int:
         unlink(k, process["queues"] + Q_COMPLETIONS, k.completion, c)
         process["cq_posted"] -= 1
         charge(k, payer(k, p), IN_USER, REAP, ONE)
-        give_completion(k, c)
+        drop_completion(k, c)
     process["row"] += 1
     return U_BURST

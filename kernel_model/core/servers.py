@@ -21,10 +21,11 @@ from jit.hot import hot
 from jit.words import i64, load64, u64
 from kernel_model.core.activation import ON_FAILURE, ON_REPLY, activate_user, find_handler
 from kernel_model.core.billing import charge, payer
+from kernel_model.core.capabilities import in_slot
 from kernel_model.core.chance import sample
 from kernel_model.core.lists import first, pop
-from kernel_model.core.ops import adopt, discard_drafts
 from kernel_model.core.prices import DEVICE_START, IN_USER
+from kernel_model.core.replies import adopt, discard_drafts
 from kernel_model.core.tables import (
     EINVAL,
     FAULT_MANY_SENDS,
@@ -149,6 +150,7 @@ def show_reply(k: Tables, p: int, r: int) -> None:
     meter["slot"] = slot_to(k, process["library"], request["endpoint"])
     meter["body"] = process["reply_body"]
     meter["length"] = process["reply_length"]
+    meter["parcel"] = NONE
 
 
 @hot
@@ -156,7 +158,7 @@ def slot_to(k: Tables, g: int, e: int) -> int:
     """Return the slot of graft `g` through which one would send to endpoint `e`, or NO_SLOT."""
     graft = k.graft[g]
     for slot in range(graft["slots"]):
-        c = k.slot[graft["first_slot"] + slot]["capability"]
+        c = in_slot(k, g, slot)
         if c != NONE and k.capability[c]["endpoint"] == e:
             return int(slot)
     return NO_SLOT

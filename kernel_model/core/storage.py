@@ -1,7 +1,7 @@
 """Where the tables come from and how they grow. Plain Python: nothing here is on a path that counts.
 
-A table grows by doubling, between events only. Rows that a running model takes and gives back (requests, operations,
-completions, timers) come from free lists; all other rows are added here and stay.
+A table grows by doubling, between events only. Rows that a running model takes and gives back (requests, capabilities,
+timers and the like) come from free lists; all other rows are added here and stay.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from jit import machine
 from kernel_model.core import chance, contexts, prices, tables
 from kernel_model.core.tables import NEVER, NONE, POOL_RESERVE, Tables
 
-POOLS = (tables.P_REQUEST, tables.P_OPERATION, tables.P_COMPLETION, tables.P_TIMER)
-POOL_TABLES = ("request", "operation", "completion", "timer")
+POOL_TABLES = ("request", "operation", "completion", "timer", "capability", "parcel", "wire", "leg")  # by P_...
+POOLS = range(len(POOL_TABLES))
 RECORDS = {
-    "process": tables.PROCESS, "capability": tables.CAPABILITY, "endpoint": tables.ENDPOINT, "core": tables.CORE,
+    "process": tables.PROCESS, "endpoint": tables.ENDPOINT, "core": tables.CORE,
     "queue": tables.QUEUE, "graft": tables.GRAFT, "handler": tables.HANDLER,
-    "slot": np.dtype([("capability", np.int64)]), "context": tables.CONTEXT, "refill": tables.REFILL,
+    "slot": tables.SLOT, "context": tables.CONTEXT, "refill": tables.REFILL,
     "job": tables.JOB, "row": tables.ROW, "distribution": tables.DISTRIBUTION,
 }  # fmt: skip
 FIRST_ROWS = 16
@@ -49,6 +49,10 @@ class Storage:
             operation=np.zeros(0, tables.OPERATION),
             completion=np.zeros(0, tables.COMPLETION),
             timer=np.zeros(0, tables.TIMER),
+            capability=np.zeros(0, tables.CAPABILITY),
+            parcel=np.zeros(0, tables.PARCEL),
+            wire=np.zeros(0, tables.WIRE),
+            leg=np.zeros(0, tables.LEG),
             heap=np.zeros(0, np.int64),
             pool=pool,
             spent=np.zeros((FIRST_ROWS, len(prices.CATEGORIES)), np.int64),
@@ -60,6 +64,7 @@ class Storage:
             trace=np.zeros(32 * POOL_RESERVE if trace else 1, tables.TRACE),
             machine=None,
         )
+        self.queues(tables.FREE_QUEUES)
         for number in POOLS:
             self._extend_pool(number, pool_rows)
         config["scratch"] = self.allocate(32)
@@ -67,7 +72,6 @@ class Storage:
             arena, self.allocate, slots=MACHINE_SLOTS, programs=MACHINE_PROGRAMS, map_rows=MACHINE_MAPS,
             handlers=MACHINE_HANDLERS,
         ))  # fmt: skip
-        self.queues(tables.FREE_QUEUES)
         self.add_context(0, 0)
 
     def _replace(self, **changed: Any) -> None:
@@ -125,6 +129,11 @@ class Storage:
         if self.tables.config[0]["tracing"] and meter["traced"] + 16 * POOL_RESERVE > len(self.tables.trace):
             self._replace(trace=_longer(self.tables.trace, 2 * len(self.tables.trace)))
 
+    def ensure(self, number: int) -> None:
+        """Make sure that a row can be taken from a pool from outside, with what an event may need besides."""
+        if self.tables.pool[number]["free"] <= POOL_RESERVE:
+            self._extend_pool(number, 2 * len(getattr(self.tables, POOL_TABLES[number])))
+
     def _extend_pool(self, number: int, rows: int) -> None:
         name = POOL_TABLES[number]
         old = getattr(self.tables, name)
@@ -134,6 +143,9 @@ class Storage:
         new["next"][-1] = pool["head"]
         pool["head"] = len(old)
         pool["free"] += rows - len(old)
+        if name == "capability":
+            first = self.queues(tables.CAPABILITY_QUEUES * (rows - len(old)))
+            new["queues"][len(old) :] = first + tables.CAPABILITY_QUEUES * np.arange(rows - len(old))
         self._replace(**{name: new})
         if name == "timer":
             self._replace(heap=_longer(self.tables.heap, rows))
@@ -171,6 +183,7 @@ class Storage:
         for name in (
             "next", "prev", "endpoint", "request", "completion", "timer", "graft", "library", "job_next", "job_last",
             "finishing", "think", "partner", "poller", "poll_next", "poll_first", "poll_last",
+            "reply_parcel", "held", "requests_first", "requests_last",
         ):  # fmt: skip
             row[name] = NONE
         row["state"] = tables.PARKED

@@ -10,8 +10,9 @@ from typing import Final
 
 from jit.hot import hot
 from kernel_model.core.billing import charge, payer
-from kernel_model.core.lists import append, first, pop, prepend
-from kernel_model.core.ops import drain, submit
+from kernel_model.core.lists import first, pop, prepend
+from kernel_model.core.operations import reject, submit
+from kernel_model.core.ops import drain
 from kernel_model.core.outcomes import stop_waiting
 from kernel_model.core.prices import DISPATCH_SEND, IN_KERNEL
 from kernel_model.core.tables import DEAD, EAGAIN, NONE, Q_DRAFTS, Q_REJECTS, WAITING, Tables
@@ -36,8 +37,7 @@ def submit_drafts(k: Tables, p: int, account: int) -> int:
             prepend(k, queue + Q_DRAFTS, k.request, r)
             return status
         if status != DONE:
-            k.request[r]["status"] = status
-            append(k, queue + Q_REJECTS, k.request, r)
+            reject(k, p, r, status)
         drain(k)
     return DONE
 

@@ -11,14 +11,24 @@ from typing import Final
 
 from jit.hot import hot
 from kernel_model.core.billing import charge, payer
+from kernel_model.core.capabilities import (
+    check_capability,
+    derive,
+    discard,
+    holds,
+    let_travel,
+    make_right,
+    own,
+    void_right,
+)
 from kernel_model.core.continuations import continue_one
 from kernel_model.core.heap import set_timer
-from kernel_model.core.helpers import check_capability
-from kernel_model.core.lists import append, first, pop, prepend
-from kernel_model.core.ops import cancel, discard_drafts, drain, forward, give_back, receive, reply, submit
-from kernel_model.core.outcomes import finish
-from kernel_model.core.pools import give_body
+from kernel_model.core.lists import first, pop, prepend
+from kernel_model.core.operations import reject, submit
+from kernel_model.core.ops import cancel, drain, receive
+from kernel_model.core.parcels import check_parcel, pack
 from kernel_model.core.prices import (
+    DERIVE,
     DISPATCH_CALL,
     DISPATCH_FORWARD,
     DISPATCH_RECEIVE,
@@ -27,12 +37,20 @@ from kernel_model.core.prices import (
     IN_KERNEL,
     TIMER_ARM,
     TIMER_CANCEL,
+    VISIT,
 )
+from kernel_model.core.replies import discard_drafts, forget_reply, forward, reply
+from kernel_model.core.requests import finish, give_back, hold_again
+from kernel_model.core.revocation import revoke
 from kernel_model.core.submissions import poll_rings, submit_drafts
 from kernel_model.core.tables import (
+    C_ENDPOINT,
+    C_REPLY,
     CALLING,
     EAGAIN,
+    EBADF,
     ENOENT,
+    EPERM,
     HALTED,
     NEVER,
     NONE,
@@ -46,14 +64,19 @@ from kernel_model.core.tables import (
     SYS_CALL,
     SYS_CANCEL,
     SYS_CONTINUE,
+    SYS_DELETE,
     SYS_DROP,
     SYS_ENTER,
     SYS_FORWARD,
+    SYS_KEEP,
+    SYS_MINT,
     SYS_PARK,
     SYS_POLL,
     SYS_RECEIVE,
     SYS_REPLY,
     SYS_REPLY_RECEIVE,
+    SYS_REPLY_TO,
+    SYS_REVOKE,
     SYS_SLEEP,
     SYS_SUBMIT,
     SYS_WAIT,
@@ -103,6 +126,8 @@ def system_call(k: Tables, p: int) -> None:
         process["result"] = DONE if cancel(k, p, process["a"]) != 0 else -ENOENT
     elif call in (SYS_REPLY, SYS_REPLY_RECEIVE, SYS_FORWARD, SYS_RECEIVE, SYS_DROP):
         serve(k, p, call)
+    elif call in (SYS_KEEP, SYS_REPLY_TO, SYS_MINT, SYS_REVOKE, SYS_DELETE):
+        handle_capability(k, p, call)
     else:
         process["state"] = HALTED
     drain(k)
@@ -121,8 +146,7 @@ def call_once(k: Tables, p: int) -> None:
     elif status == -EAGAIN:
         prepend(k, process["queues"] + Q_DRAFTS, k.request, r)
     else:
-        k.request[r]["status"] = status
-        append(k, process["queues"] + Q_REJECTS, k.request, r)
+        reject(k, p, r, status)
 
 
 @hot
@@ -169,13 +193,21 @@ def serve(k: Tables, p: int, call: int) -> None:
     """The calls of a server: end its request in one way or another, then receive the next (SYS_REPLY: not).
 
     A request that was cancelled or timed out meanwhile is no longer there; what would have been its reply is dropped.
+    To receive with a request in hand drops the right to reply to it.
     """
     process = k.process[p]
     account = payer(k, p)
     r = process["request"]
     give_back(k, p)
+    if call in (SYS_REPLY, SYS_REPLY_RECEIVE) and not may_reply_with(k, p):
+        hold_again(k, p, r)
+        return
+    if r != NONE:
+        k.request[r]["holder"] = NONE
     if call == SYS_RECEIVE:
         charge(k, account, IN_KERNEL, DISPATCH_RECEIVE, ONE)
+        if r != NONE:
+            finish(k, r, PEER_DIED, DONE)
     elif call == SYS_FORWARD:
         charge(k, account, IN_KERNEL, DISPATCH_FORWARD, ONE)
         pass_on(k, p, r)
@@ -186,8 +218,7 @@ def serve(k: Tables, p: int, call: int) -> None:
                 finish(k, r, PEER_DIED, DONE)
         elif r != NONE:
             reply(k, p, r)
-    give_body(k, process["reply_body"], process["reply_room"])
-    process["reply_room"] = 0
+    forget_reply(k, p)
     drain(k)
     if call != SYS_REPLY:
         receive(k, p, process["endpoint"])
@@ -199,8 +230,95 @@ def pass_on(k: Tables, p: int, r: int) -> None:
     queue = k.process[p]["queues"] + Q_DRAFTS
     if r != NONE:
         draft = first(k, queue)
-        if check_capability(k, k.request[draft]["capability"]) == DONE:
+        c = k.request[draft]["capability"]
+        x = k.request[draft]["parcel"]
+        if holds(k, p, c) and check_capability(k, c) == DONE and (x == NONE or check_parcel(k, p, x) == DONE):
+            if x != NONE:
+                pack(k, p, x, payer(k, p))
             forward(k, r, pop(k, queue, k.request))
         else:
             finish(k, r, REFUSED, DONE)
     discard_drafts(k, queue)
+
+
+# --- capabilities -----------------------------------------------------------------------------------------------------
+
+
+@hot
+def may_reply_with(k: Tables, p: int) -> bool:
+    """Whether process `p` may send what its reply names; else `result` says why not, and nothing has happened."""
+    process = k.process[p]
+    if process["reply_parcel"] == NONE:
+        return True
+    process["result"] = check_parcel(k, p, process["reply_parcel"])
+    if process["result"] != DONE:
+        charge(k, payer(k, p), IN_KERNEL, DISPATCH_REPLY, ONE)
+        forget_reply(k, p)
+    return bool(process["result"] == DONE)
+
+
+@hot
+def handle_capability(k: Tables, p: int, call: int) -> None:
+    """The calls about a capability `a` of the process; `result` is a capability, 0, or a negated errno."""
+    process = k.process[p]
+    account = payer(k, p)
+    c = process["a"]
+    if call == SYS_KEEP:
+        process["result"] = keep(k, p, account)
+    elif not holds(k, p, c):
+        charge(k, account, IN_KERNEL, VISIT, ONE)
+        process["result"] = -EBADF
+    elif call == SYS_REPLY_TO:
+        charge(k, account, IN_KERNEL, DISPATCH_REPLY, ONE)
+        process["result"] = reply_through(k, p, c)
+    elif call == SYS_MINT:
+        charge(k, account, IN_KERNEL, DERIVE, ONE)
+        process["result"] = mint(k, p, c, process["b"], process["c"])
+    elif call == SYS_REVOKE:
+        process["result"] = DONE if revoke(k, c) else -EAGAIN
+    else:
+        charge(k, account, IN_KERNEL, VISIT, discard(k, c))
+
+
+@hot
+def keep(k: Tables, p: int, account: int) -> int:
+    """SYS_KEEP: put the right to reply to the request in hand aside; return it, or a negated errno."""
+    charge(k, account, IN_KERNEL, DERIVE, ONE)
+    if k.process[p]["request"] == NONE:
+        return -ENOENT
+    c = make_right(k, p)
+    own(k, c, p)
+    return c
+
+
+@hot
+def reply_through(k: Tables, p: int, c: int) -> int:
+    """SYS_REPLY_TO: use up reply right `c`; 0, or a negated errno. To a request that has ended nothing is replied."""
+    capability = k.capability[c]
+    if capability["kind"] != C_REPLY:
+        return -EBADF
+    let_travel(k, c)  # it cannot be sent along with the reply that uses it up
+    if not may_reply_with(k, p):
+        own(k, c, p)
+        return int(k.process[p]["result"])
+    if capability["alive"] != 0:
+        r = capability["object"]
+        void_right(k, r)
+        reply(k, p, r)
+    forget_reply(k, p)
+    discard(k, c)
+    return DONE
+
+
+@hot
+def mint(k: Tables, p: int, c: int, rights: int, badge: int) -> int:
+    """SYS_MINT: return a child of capability `c` with some of its rights and perhaps a badge, or a negated errno."""
+    capability = k.capability[c]
+    if capability["kind"] != C_ENDPOINT or capability["alive"] == 0:
+        return -EBADF
+    if rights & ~capability["rights"] != 0 or (badge != 0 and capability["badge"] != 0):
+        return -EPERM
+    child = derive(k, c, p, rights)
+    if badge != 0:
+        k.capability[child]["badge"] = badge
+    return child

@@ -49,7 +49,7 @@ METER = _record(
     # worst-case ps of the activations of this section so far
     "eager_used "
     # the event that a handler is about to see
-    "tag badge op status slot body length event "
+    "tag badge op status slot body length event parcel "
     # the activation: in user mode or not, whose process, its operation, ps of fuel, job (user mode); sends reserved
     "in_user owner operation fuel cookie sends "
     # what helper `answer` has set: whether, status, body, length, room
@@ -84,7 +84,9 @@ PROCESS = _record(
     "call a b c result "
     "wait_for timer endpoint cq_capacity cq_posted cq_reserved request completion "
     # the reply that a server is about to give
-    "reply_status reply_body reply_length reply_room "
+    "reply_status reply_body reply_length reply_room reply_parcel "
+    # capabilities that it holds; its requests in flight, oldest first; slots that it names for capabilities to come
+    "held requests_first requests_last landing "
     "ready_at wakeups graft library "
     # its own scheduling context and the one that it runs on now; whether it is passive (`core.budgets`); requests that
     # it lost with the budget of their senders, and whether user mode has still to learn of the last
@@ -98,21 +100,49 @@ PROCESS = _record(
     "spinning noticed ring wanted poller poll_pending poll_next poll_first poll_last "
     "r0 r1 r2 r3 r4 r5"
 )
-CAPABILITY = _record("endpoint badge rights parent alive")
+CAPABILITY = _record(
+    # siblings under `parent`; C_..., whether it may be used; how often the row has been given out
+    "next prev kind alive epoch parent "
+    # where it leads; of a reply right the request, of a promise the request whose reply will keep it
+    "endpoint badge rights object "
+    # the process that holds it (NONE: it travels in a message, or stands in no process), its other capabilities
+    "owner held_next held_prev "
+    # its children and the requests that wait for it; requests sent through it and not yet received, in order
+    "queues sent_first sent_last"
+)
 ENDPOINT = _record(
-    "owner alive capacity queued reserved waiting receivers queues graft "
+    "owner alive capacity queued reserved waiting receivers queues graft root "
     "deferred"  # arrivals that wait for the continuation of its owner
 )
 REQUEST = _record(
     "state next prev operation capability endpoint process tag op badge body length room deadline timer "
-    "holder fuel outcome status sent_at serial place cookie graft reason vetted"
+    "holder fuel outcome status sent_at serial place cookie graft reason vetted "
+    # among the requests of its process, oldest first; the capability that it went through last, while it is not yet
+    # received (else NONE), and its place among those that did
+    "own_next own_prev via sent_next sent_prev "
+    # what it carries besides bytes, or NONE
+    "parcel"
 )
+PARCEL = _record(
+    "next "
+    # capabilities: of a draft names that its process holds, then copies of its own; whether they have been handed to a
+    # receiver, who holds them now; whether there were more than the receiver had named slots for
+    "count c0 c1 c2 c3 copied landed truncated "
+    # the slot that the reply's first capability goes to; the first leg that the reply takes
+    "promise route "
+    # wires that leave its reply; wires that its argument waits for, and how many of those (-1: one has failed)
+    "wires feeds awaiting "
+    # the reply right, where that is a capability and not simply in its holder's hand
+    "right"
+)
+WIRE = _record("next sister source target at to length")  # `next` from the same source, `sister` into the same target
+LEG = _record("next capability epoch op")
 OPERATION = _record(
-    "state next prev process tag outstanding completed submitted_at serial origin reserved cookie "
+    "state next prev process tag outstanding completed submitted_at serial origin reserved cookie landing "
     "context"  # the scheduling context of its submitter: passive servers run on it
 )
 COMPLETION = _record(
-    "next prev posted_at kind tag outcome status capability op badge body length room graft reason cookie "
+    "next prev posted_at kind tag outcome status capability op badge body length room graft reason cookie parcel "
     "poster"  # the core in whose section it was posted: it is visible from the end of that
 )
 TIMER = _record("due order position kind target argument next prev operation fuel core pending follower period")
@@ -149,6 +179,7 @@ JOB = _record(
     "next state owner tag capability op body length map key value arrival submitted finished outcome status "
     "answer answer_length answer_room pending"
 )
+SLOT = _record("capability epoch promised")  # `promised`: the slot's own, made for a promise
 ROW = _record("op a b c d e")
 DISTRIBUTION = _record("kind a b")
 POOL = _record("head free")
@@ -167,6 +198,9 @@ class Tables(NamedTuple):
     operation: Any
     completion: Any
     timer: Any
+    parcel: Any
+    wire: Any
+    leg: Any
     heap: Any  # timer rows, a binary heap by (due, order)
     core: Any
     queue: Any  # heads and tails of all queues; the first FREE_QUEUES belong to no object
@@ -179,7 +213,7 @@ class Tables(NamedTuple):
     job: Any
     row: Any  # scripts
     distribution: Any
-    pool: Any  # free lists: P_REQUEST, P_OPERATION, P_COMPLETION, P_TIMER, then body classes
+    pool: Any  # free lists: P_REQUEST and so on, then body classes
     spent: Any
     count: Any
     price: Any  # ps per unit, used by `billing` alone
@@ -191,7 +225,7 @@ class Tables(NamedTuple):
 
 # --- enumerations: plain integers, for compiled code freezes them -----------------------------------------------------
 
-P_REQUEST, P_OPERATION, P_COMPLETION, P_TIMER, P_BODY = range(5)
+P_REQUEST, P_OPERATION, P_COMPLETION, P_TIMER, P_CAPABILITY, P_PARCEL, P_WIRE, P_LEG, P_BODY = range(9)
 BODY_SHIFT: Final = 4  # smallest block of a body: 16 bytes
 BODY_CLASSES: Final = 13  # up to 64 KiB
 
@@ -204,9 +238,11 @@ Q_COMPLETIONS, Q_DRAFTS, Q_REJECTS = range(3)  # of a process
 Q_DEFERRED: Final = 0  # of a continuation
 Q_REQUESTS, Q_RECEIVERS, Q_CALLERS = range(3)  # of an endpoint
 Q_TIMERS, Q_HELD, Q_OUTBOX = range(3)  # of a graft
+Q_CHILDREN, Q_WAITING = range(2)  # of a capability
 Q_READY: Final = 0  # of a core; + priority
 Q_POSTPONED: Final = 0  # of a scheduling context
 OBJECT_QUEUES: Final = 3
+CAPABILITY_QUEUES: Final = 2
 CORE_QUEUES: Final = PRIORITIES
 
 # behaviours of a process: what its user mode does
@@ -218,9 +254,9 @@ RING_ENTER, RING_POLLED = range(1, 3)
 # system calls
 (
     SYS_CALL, SYS_SUBMIT, SYS_WAIT, SYS_RECEIVE, SYS_REPLY, SYS_REPLY_RECEIVE, SYS_FORWARD, SYS_SLEEP, SYS_CANCEL,
-    SYS_PARK, SYS_EXIT, SYS_DROP, SYS_ENTER, SYS_POLL,
-    SYS_CONTINUE,
-) = range(15)  # fmt: skip
+    SYS_PARK, SYS_EXIT, SYS_DROP, SYS_ENTER, SYS_POLL, SYS_CONTINUE, SYS_KEEP, SYS_REPLY_TO, SYS_MINT, SYS_REVOKE,
+    SYS_DELETE,
+) = range(20)  # fmt: skip
 
 # what a step of a process in user mode leads to
 U_BURST, U_CALL, U_HOST, U_SPIN = range(4)
@@ -243,11 +279,11 @@ A_SYSTEM_CALL, A_INTERRUPT, A_RESCHEDULE = range(3)
 
 # states of a request
 (
-    R_FREE, R_DRAFT, R_RESERVED, R_WORK, R_CALLER, R_QUEUED, R_RECEIVED, R_HELD, R_SUBMITTING, R_ARRIVING, R_ENDING,
-    R_TIMING,
-) = range(12)  # fmt: skip
+    R_FREE, R_DRAFT, R_RESERVED, R_WORK, R_CALLER, R_QUEUED, R_RECEIVED, R_HELD, R_WAITING, R_SUBMITTING, R_ARRIVING,
+    R_ENDING, R_TIMING,
+) = range(13)  # fmt: skip
 # DRAFT in user memory; RESERVED by an activation; WORK in this section; CALLER at a full endpoint; HELD by a graft;
-# the last four are deferred events, see `deferred`
+# WAITING for a promise or an argument; the last four are deferred events, see `deferred`
 
 # outcomes: terminal statuses of requests and operations; STARVED is of operations only
 REPLIED, ERROR, TIMED_OUT, CANCELLED, BROKEN, PEER_DIED, REFUSED, STARVED = range(8)
@@ -255,6 +291,12 @@ OUTCOMES: Final = ("replied", "error", "timed_out", "cancelled", "broken", "peer
 
 # rights of a capability
 SEND, GRANT = 1, 2
+
+# kinds of capability: an empty slot; to an endpoint; to reply; one that is promised; one that was promised in vain
+C_NULL, C_ENDPOINT, C_REPLY, C_PROMISE, C_BROKEN = range(5)
+KINDS: Final = ("null", "endpoint", "reply", "promise", "broken")
+IN_HAND: Final = -2  # among the capabilities of a draft: the right to reply to the request in hand
+CAPABILITIES_AT_ONCE: Final = 4  # in one message
 
 # what a completion announces
 OF_OPERATION, OF_TIMER, OF_SUBMISSION = range(3)

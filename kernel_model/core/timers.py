@@ -18,10 +18,10 @@ from kernel_model.core.activation import ON_TIMER, activate, admit, find_handler
 from kernel_model.core.billing import payer, trace
 from kernel_model.core.deferred import defer, must_queue
 from kernel_model.core.heap import place, rise, set_timer
-from kernel_model.core.helpers import has_completion
 from kernel_model.core.lists import append, unlink
 from kernel_model.core.outcomes import close, end_operation, hand_over, post
 from kernel_model.core.pools import give, give_request, take, take_request
+from kernel_model.core.room import has_completion
 from kernel_model.core.tables import (
     LATER,
     LOWER_PRIORITY,
@@ -72,6 +72,7 @@ def announce_timer(k: Tables, g: int, id_: int, cookie: int, reason: int) -> int
     completion["room"] = 0
     completion["graft"] = g
     completion["reason"] = reason
+    completion["parcel"] = NONE
     completion["cookie"] = cookie
     return c
 
