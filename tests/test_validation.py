@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from kernel_model import costs
 from kernel_model.handles import Exponential, Uniform
-from kernel_model.validation import predictions, queueing, xrp
+from kernel_model.validation import capacity, predictions, queueing, xrp
 from kernel_model.validation.predictions import Outcome, Prediction, within
 from kernel_model.validation.queueing import Class
 
@@ -52,6 +53,30 @@ def test_the_layers_of_a_read_add_up_to_the_published_chains_within_15_percent()
     assert [outcome.prediction.name for outcome in found if outcome.missed] == ["BPF-KV 1 hop, SPDK"]
     in_linux = [outcome for outcome in found if "SPDK" not in outcome.prediction.name]
     assert all(abs(outcome.error) <= xrp.TOLERANCE for outcome in in_linux)
+
+
+def test_costs_of_a_request_are_sums_of_prices() -> None:
+    profile = costs.load("sel4-skylake")
+    found = capacity.costs_of(profile)
+    ns = {name: figure.value / 1000 for name, figure in profile.primitives.items()}
+    crossing = ns["entry"] + ns["exit"]
+    reply = crossing + ns["dispatch_reply"] + ns["notify"] + ns["hook_check"] + ns["ipi"]
+    assert found.service == pytest.approx(capacity.WORK_NS + reply)
+    assert found.first - found.after == pytest.approx(ns["interrupt"])
+
+
+def test_numba_saturation_latency_and_a_bystanders_share_are_as_prices_and_theory_predict() -> None:
+    profile = costs.load("sel4-skylake")
+    found = predictions.outcomes(capacity.predict(profile), capacity.observe(profile))
+    assert not [outcome for outcome in found if outcome.missed]
+    assert len(found) == 1 + 2 * len(capacity.LOADS)
+
+
+def test_the_page_shows_the_chains_of_reads_as_they_are_computed() -> None:
+    page = (Path(__file__).resolve().parents[1] / "docs" / "validation.md").read_text()
+    found = predictions.outcomes(xrp.predictions(costs.load("xrp")), xrp.PUBLISHED_US)
+    for row in predictions.rows(found):
+        assert f"| {' | '.join(row)} |" in page
 
 
 def test_the_mean_of_pollaczek_and_khinchine_agrees_with_the_closed_forms_of_special_cases() -> None:

@@ -50,9 +50,9 @@ class Outcome:
 
 
 def frozen(predictions: Iterable[Prediction], rests_on: Mapping[str, str]) -> tuple[str, str]:
-    """Return the predictions as JSON text and its SHA-256. `rests_on`: profile -> digest."""
+    """Return the predictions as a line of JSON and its SHA-256. `rests_on`: profile -> digest."""
     data: dict[str, Any] = {"rests_on": dict(rests_on), "predictions": [asdict(p) for p in predictions]}
-    text = json.dumps(data, indent=1, sort_keys=True)
+    text = json.dumps(data, sort_keys=True)
     return text, hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -72,7 +72,7 @@ def moments(service: Times) -> tuple[float, float]:
 
 def mg1(name: str, between_ns: float, service: Times) -> Queue:
     """Return an M/G/1 queue with the mean time of Pollaczek and Khinchine."""
-    one = Class(name, between_ns, service)
+    one = Class("all", between_ns, service)
     mean, second = moments(service)
     return Queue(name, (one,), (mean + second / between_ns / (2 * (1 - one.load)),))
 
