@@ -66,13 +66,9 @@ def place(
     placement = (
         maps.placement if maps else jit.machine.place(machine, program, kernel.storage.allocate, seed=kernel.seed)
     )
-    graft = kernel.storage.add(
-        "graft",
+    graft = kernel.storage.add_graft(
         process=to.row,
         state=tables.ATTACHED if in_kernel else tables.LOADED,
-        next=NONE,
-        served_next=NONE,
-        queues=kernel.storage.queues(tables.OBJECT_QUEUES),
         first_handler=kernel.storage.used["handler"],
         handlers=len(rows),
         first_slot=kernel.storage.used["slot"],
@@ -95,7 +91,10 @@ def place(
             address=code.address(handler.name, counting=True) if code else 0,
             calls=code.has_calls(handler.name) if code else 0,
         )
-    return Attachment(verified, to, graft, in_kernel, placement, MappingProxyType(filled))
+    attachment = Attachment(verified, to, graft, in_kernel, placement, MappingProxyType(filled))
+    if kernel.tables.config[0]["vectors"]:
+        kernel.attached.append(attachment)
+    return attachment
 
 
 def _fill(kernel: Kernel, program: Program, to: Process, slots: Mapping[str, Target]) -> dict[str, int]:

@@ -87,7 +87,8 @@ class Kernel:
     "deferred", in a continuation of the installer; "auto", eager where that is allowed, else deferred; "off", every
     event falls back. `eager_ns`: the longest that activations may delay whoever would run; `fuel_ns`: what all
     activations of one operation may cost. `locks`: one for the whole kernel, or one for each core (`core.locks`).
-    `trace`: keep `events()`.
+    `trace`: keep `events()`; `vectors`: keep what each graft does, not only each account
+    (`accounting.graft_accounts`).
     """
 
     def __init__(
@@ -104,6 +105,7 @@ class Kernel:
         eager_ns: float = EAGER_NS,
         fuel_ns: float = FUEL_NS,
         trace: bool = False,
+        vectors: bool = False,
     ) -> None:
         if cores < 1 or cores > 64:
             raise fail("G0801", f"a kernel has 1 to 64 cores, not {cores}")
@@ -121,12 +123,14 @@ class Kernel:
         self._hosts: dict[int, Host] = {}
         self._images: dict[bytes, int] = {}
         self._scratch: dict[tuple[int, str], int] = {}
+        self.attached: list[Attachment] = []
         self.known_capabilities: dict[tuple[int, int], Capability] = {}
         self._set_prices(profile, prices)
         config = self.tables.config[0]
         config["eager"] = round(eager_ns * PS)
         config["fuel"] = round(fuel_ns * PS)
         config["retry"] = RETRY_NS * PS
+        config["vectors"] = vectors
         config["charge_mode"] = CHARGE_MODES.index(charge)
         config["activation"] = ACTIVATIONS.index(activation)
         config["locks"] = LOCKS.index(locks)

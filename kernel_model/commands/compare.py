@@ -2,16 +2,57 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from grafting.terminal import console, format_option, note_file, progress
 from kernel_model.commands.fields import axes_given, field_options
 
+if TYPE_CHECKING:
+    from kernel_model.experiments.point import Point
+
 HOPS = (1, 2, 4, 8)
 SERVERS = ("one", "each")
+TRACED_OPERATIONS = 100  # more is a file that no browser likes
+
+
+def points_of(base: Point, mechanisms: str | None, fields: Mapping[str, Any], accounting: bool) -> tuple[Point, ...]:
+    """Return the points to compare: the axes given, and for those that matter most more than one value if not."""
+    from kernel_model import costs
+    from kernel_model.experiments.axes import by_mechanisms, grid
+    from kernel_model.experiments.point import CHOICES
+    from kernel_model.experiments.preparation import completed
+    from kernel_model.mechanisms import BY_NAME
+
+    own = completed(base)
+    usual: dict[str, Any] = {
+        "profile": costs.DEFAULT_PROFILES,
+        "servers": SERVERS if own.servers else None,
+        "hops": (HOPS if not accounting else HOPS[-1:]) if own.hops else None,
+        "charge": CHOICES["charge"] if accounting else None,
+    }
+    axes = {name: values for name, values in {**usual, **axes_given(fields)}.items() if values}
+    names = mechanisms.split(",") if mechanisms else ("call", "graft") if accounting else BY_NAME
+    return by_mechanisms(grid(axes, base), names)
+
+
+def write_trace(points: Sequence[Point], path: Path) -> None:
+    """Run the last point and its baseline once more, with few operations, and write what happened as a trace."""
+    import json
+    from dataclasses import replace
+
+    from kernel_model.experiments.run import traced
+    from kernel_model.kernel import Kernel
+    from kernel_model.results.comparison import BASELINE
+    from kernel_model.results.perfetto import trace_of
+
+    last = replace(points[-1], operations=min(points[-1].operations, TRACED_OPERATIONS))
+    ran = {name: traced(replace(last, mechanism=name)) for name in dict.fromkeys((BASELINE, last.mechanism))}
+    path.write_text(json.dumps(trace_of({name: each for name, each in ran.items() if isinstance(each, Kernel)})))
+    click.echo(f"{path}: written; open it at https://ui.perfetto.dev", err=True)
 
 
 @click.command()
@@ -19,13 +60,21 @@ SERVERS = ("one", "each")
 @click.option("--workload", default="btree", help="What is asked of the servers.")
 @click.option("--mechanisms", help="Which mechanisms, by name: call,graft; default: all.")
 @field_options
+@click.option("--accounting", is_flag=True, help="Who was charged for what, foretold and seen, in every charge mode.")
+@click.option("--replications", type=click.IntRange(1), default=1, help="Runs of each point, with consecutive seeds.")
+@click.option("--jobs", type=click.IntRange(1), default=1, help="Processes that run the points.")
 @click.option("--plot", type=click.Path(path_type=Path), help="Draw latency and speed-up into this .svg, .png or .pdf.")
+@click.option("--trace", type=click.Path(path_type=Path), help="Write a trace of the last point for ui.perfetto.dev.")
 @format_option("full", "json", "csv")
 def compare(
     file: Path | None,
     workload: str,
     mechanisms: str | None,
+    accounting: bool,
+    replications: int,
+    jobs: int,
     plot: Path | None,
+    trace: Path | None,
     output_format: str,
     **fields: Any,
 ) -> None:
@@ -34,37 +83,32 @@ def compare(
     The graft is FILE, or the workload's own sample. An option of a field takes one value, a list or a range: 4, 1,2,4,
     1..8, 1..64x2.
     """
-    from kernel_model import costs
     from kernel_model.experiments import compare as comparing
-    from kernel_model.experiments.axes import by_mechanisms, grid
+    from kernel_model.experiments.foretelling import foretell
     from kernel_model.experiments.point import Point
-    from kernel_model.experiments.preparation import completed
-    from kernel_model.mechanisms import BY_NAME
+    from kernel_model.experiments.workers import workers
+    from kernel_model.results import accounts
+    from kernel_model.results import report as reporting
 
     if plot:
         from kernel_model.results import plot as plotting
 
         plotting.require(plot)
-    base = Point(workload=workload, graft=str(file) if file else None)
-    own = completed(base)
-    usual: dict[str, Any] = {
-        "profile": costs.DEFAULT_PROFILES,
-        "servers": SERVERS if own.servers else None,
-        "hops": HOPS if own.hops else None,
-    }
-    axes = {name: values for name, values in {**usual, **axes_given(fields)}.items() if values}
-    points = by_mechanisms(grid(axes, base), mechanisms.split(",") if mechanisms else BY_NAME)
-    with progress(len(points)) as advance:
-        comparison = comparing.compare(points, progress=advance)
+    points = points_of(Point(workload=workload, graft=str(file) if file else None), mechanisms, fields, accounting)
+    full, out = output_format == "full", console()
+    if accounting and full:
+        out.print(*accounts.foretold(foretell(points)), sep="\n")
+    with workers(jobs) as pool, progress(len(points) * replications) as advance:
+        comparison = comparing.compare(points, pool=pool, replications=replications, progress=advance)
     if plot:
         plotting.draw(comparison, plot)
         click.echo(f"{plot}: written", err=True)
+    if trace:
+        write_trace(points, trace)
     match output_format:
         case "json":
             click.echo(comparison.to_json())
         case "csv":
             click.echo(comparison.to_csv(), nl=False)
         case _:
-            from kernel_model.results import report as reporting
-
-            console().print(*reporting.tables(comparison), sep="\n")
+            out.print(*(accounts.after(comparison) if accounting else reporting.tables(comparison)), sep="\n")

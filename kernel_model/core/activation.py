@@ -73,6 +73,8 @@ from kernel_model.core.tables import (
     T_DEADLINE,
     UNSHARED,
     X_ACTIVATE,
+    X_SPENT,
+    X_SPENT_IN_USER,
     Tables,
 )
 
@@ -242,6 +244,7 @@ def activate(k: Tables, g: int, h: int, account: int, x: int) -> int:
     graft["activations"] += 1
     graft["spent"] += cost
     handler["worst_seen"] = max(handler["worst_seen"], cost)
+    trace(k, X_SPENT, g, h, before, cost)
     commit(k, g, account, max(meter["fuel"] - cost, 0))
     if config["contexts"] != 0:
         pay(k, others, FOR_KERNEL)
@@ -257,9 +260,12 @@ def activate_user(k: Tables, g: int, h: int, p: int) -> int:
     meter["operation"] = NONE
     meter["fuel"] = NEVER
     trace(k, X_ACTIVATE, g, h, meter["tag"], meter["event"])
+    before = meter["section"]
     charge(k, account, IN_USER, ACTIVATE_USER, ONE)
     k.graft[g]["user_activations"] += 1
-    return run_handler(k, g, h, account, IN_USER)
+    verdict = run_handler(k, g, h, account, IN_USER)
+    trace(k, X_SPENT_IN_USER, g, h, before, meter["section"] - before)
+    return verdict
 
 
 # --- commit: nothing below can fail -----------------------------------------------------------------------------------

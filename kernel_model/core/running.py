@@ -76,7 +76,7 @@ def run_handler(k: Tables, g: int, h: int, account: int, category: int) -> int:
         if serve_helper(k, g, account, category) < 0:
             break
         outcome = go_on(k, g, handler["address"])
-    charge_run(k, account, category, NATIVE if k.graft[g]["engine"] == ENGINE_NATIVE else INTERPRETED)
+    charge_run(k, g, account, category, NATIVE if k.graft[g]["engine"] == ENGINE_NATIVE else INTERPRETED)
     instructions = m.control[0]["instructions"]
     handler["activations"] += 1
     handler["instructions"] += instructions
@@ -98,8 +98,8 @@ def go_on(k: Tables, g: int, address: int) -> int:
 
 
 @hot
-def charge_run(k: Tables, account: int, category: int, engine: int) -> None:
-    """Charge the instructions and helper calls that the machine has counted."""
+def charge_run(k: Tables, g: int, account: int, category: int, engine: int) -> None:
+    """Charge the instructions and helper calls that the machine has counted in a run of graft `g`."""
     counts = k.machine.counts
     for class_ in range(CLASSES):
         if counts[class_] > 0:
@@ -108,3 +108,17 @@ def charge_run(k: Tables, account: int, category: int, engine: int) -> None:
         if counts[CLASSES + helper] > 0 and HELPER_PRICES[helper] != NONE:
             charge(k, account, category, HELPER_PRICES[helper], counts[CLASSES + helper])
     charge(k, account, category, HELPER_COPY_BYTE, k.machine.control[0]["copied"])
+    if k.config[0]["vectors"] != 0:
+        note_run(k, g, engine)
+
+
+@hot
+def note_run(k: Tables, g: int, engine: int) -> None:
+    """Add what `charge_run` charges to the cost vector of graft `g`."""
+    counts = k.machine.counts
+    for class_ in range(CLASSES):
+        k.vector[g, engine + class_] += counts[class_]
+    for helper in range(HELPERS):
+        if HELPER_PRICES[helper] != NONE:
+            k.vector[g, HELPER_PRICES[helper]] += counts[CLASSES + helper]
+    k.vector[g, HELPER_COPY_BYTE] += k.machine.control[0]["copied"]

@@ -219,6 +219,8 @@ def reserve_send(k: Tables, g: int, at: int, length: int, options: int, account:
     if options != NO_OPTIONS:
         apply_options(k, g, r, options, account)
     meter["sends"] += 1
+    k.graft[g]["sent"] += 1
+    k.graft[g]["sent_bytes"] += length
     if meter["in_user"] != 0:
         request["vetted"] = 1  # a graft is not asked about its own sends
         append(k, k.process[meter["owner"]]["queues"] + Q_DRAFTS, k.request, r)

@@ -58,6 +58,7 @@ class Storage:
             spent=np.zeros((FIRST_ROWS, len(prices.CATEGORIES)), np.int64),
             count=np.zeros((FIRST_ROWS, prices.COUNT), np.int64),
             consumed=np.zeros((FIRST_ROWS, len(contexts.KINDS)), np.int64),
+            vector=np.zeros((FIRST_ROWS, prices.COUNT), np.int64),
             price=np.zeros(prices.COUNT, np.int64),
             exponential=chance.quantiles(),
             arena=arena,
@@ -156,6 +157,13 @@ class Storage:
         self._replace(arena=arena)
         if self.tables.machine is not None:
             self._replace(machine=self.tables.machine._replace(arena=arena))
+
+    def add_graft(self, **fields: int) -> int:
+        """Return a new graft with queues of its own."""
+        g = self.add("graft", next=NONE, served_next=NONE, queues=self.queues(tables.OBJECT_QUEUES), **fields)
+        if self.tables.config[0]["vectors"] and g >= len(self.tables.vector):
+            self._replace(vector=_longer(self.tables.vector, 2 * len(self.tables.vector)))
+        return g
 
     def add_core(self, account: int) -> int:
         """Return a new core, idle; `account` is charged for its idling."""

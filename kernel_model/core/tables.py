@@ -75,6 +75,7 @@ METER = _record(
 CONFIG = _record(
     "register_bytes eager fuel exit_cost charge_mode activation tracing cores retry "
     "scratch map_seed "  # arena offset of 32 bytes for the library's map updates; seed of all hash maps
+    "vectors "  # whether `vector` is kept
     "contexts "  # how many scheduling contexts there are: 0, and nothing is asked about budgets
     "locks"  # ONE_LOCK or PER_CORE
 )
@@ -167,6 +168,8 @@ REFILL = _record("time amount")  # ps: from when this part of the budget can be 
 GRAFT = _record(
     "process state next served_next queues first_handler handlers first_slot slots engine "
     "armed held activations user_activations consumed denied spent "
+    # sends that were reserved or drafted, and the bytes of their bodies
+    "sent sent_bytes "
     # arena offset of its maps' storage
     "state_at"
 )
@@ -216,6 +219,7 @@ class Tables(NamedTuple):
     pool: Any  # free lists: P_REQUEST and so on, then body classes
     spent: Any
     count: Any
+    vector: Any  # what runs of each graft's handlers were charged, by primitive; kept if config.vectors is set
     price: Any  # ps per unit, used by `billing` alone
     exponential: Any  # quantiles of the exponential distribution, see `chance`
     arena: Any
@@ -351,9 +355,10 @@ STATUS_OF: Final = (0, 0, ETIMEDOUT, ECANCELED, EPIPE, ECONNRESET, ECONNREFUSED,
 (
     X_SUBMIT, X_ARRIVE, X_RECEIVE, X_REPLY, X_END, X_COMPLETE, X_ACTIVATE, X_VERDICT, X_SWITCH, X_WAKE, X_TIMER,
     X_SECTION, X_FALLBACK, X_JOB, X_KILL, X_REVOKE, X_CONSUME, X_POSTPONE, X_ABANDON, X_DEFER,
-) = range(20)  # fmt: skip
+    X_SPENT, X_SPENT_IN_USER,
+) = range(22)  # fmt: skip
 TRACE_NAMES: Final = (
     "submit", "arrive", "receive", "reply", "end", "complete", "activate", "verdict", "switch", "wake", "timer",
     "section", "fallback", "job", "kill", "revoke", "consume", "postpone", "abandon",
-    "defer",
+    "defer", "spent", "spent in user",
 )  # fmt: skip

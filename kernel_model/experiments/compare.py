@@ -10,9 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
+from kernel_model.experiments.foretelling import equality
 from kernel_model.experiments.point import Point
 from kernel_model.experiments.preparation import completed
+from kernel_model.experiments.replicate import replicate
 from kernel_model.experiments.run import run
+from kernel_model.experiments.workers import HERE, Workers
 from kernel_model.mechanisms import ALL
 from kernel_model.mechanisms.counts import unequal
 from kernel_model.mechanisms.scenario import CannotExpress, Mechanism
@@ -25,16 +28,20 @@ Runner = Callable[[Point], Outcome | CannotExpress]
 def compare(
     points: Sequence[Point],
     *,
+    pool: Workers = HERE,
+    replications: int = 1,
     runner: Runner = run,
     mechanisms: Iterable[Mechanism] = ALL,
     progress: Callable[[str], None] = lambda _what: None,
 ) -> Comparison:
-    """Run the points in order. `progress` is called before each with what is about to run. Raises as `runner` does."""
-    rows = []
-    for point in map(completed, points):
-        progress(f"{point.profile}, {point.topology}, {point.hops} hops, {point.mechanism}")
-        rows.append(Row(point, runner(point)))
-    return Comparison(tuple(rows), tuple(_misses(rows, mechanisms)))
+    """Run the points, each with so many seeds, and give the rows in their order. Raises as `runner` does.
+
+    `progress` is called after each run with what was run.
+    """
+    points = [completed(point) for point in points]
+    results = replicate(points, replications, pool, runner=runner, progress=progress)
+    rows = tuple(Row(point, result) for point, result in zip(points, results, strict=True))
+    return Comparison(rows, tuple(_misses(rows, mechanisms)))
 
 
 def _misses(rows: Sequence[Row], mechanisms: Iterable[Mechanism]) -> Iterable[str]:
@@ -48,5 +55,5 @@ def _misses(rows: Sequence[Row], mechanisms: Iterable[Mechanism]) -> Iterable[st
         yield from (f"{where}: {line}" for line in row.outcome.misses)
         baseline = baselines.get(row.same)
         if baseline is not None:
-            for line in unequal(rules[row.mechanism], baseline.accounts, row.outcome.accounts):
+            for line in unequal(equality(row.point, rules[row.mechanism]), baseline.accounts, row.outcome.accounts):
                 yield f"{where} against {BASELINE}: {line}"

@@ -22,6 +22,8 @@ import numpy.typing as npt
 
 from grafting.diagnostics import fail
 from jit.hot import TierName
+from kernel_model.accounting import graft_accounts
+from kernel_model.core import prices
 from kernel_model.costs.bands import Sensitivity, sensitivity
 from kernel_model.experiments.point import Point
 from kernel_model.experiments.preparation import completed, profile_of, scenario_of
@@ -34,8 +36,10 @@ from kernel_model.results.statistics import Histogram, histogram_of
 from kernel_model.workloads.workload import Answer
 
 if TYPE_CHECKING:
+    from kernel_model.contexts import Use
     from kernel_model.costs import Profile
 
+CHARGING = ("clock_read", "debit", "account_switch")  # what a charge mode itself costs
 REPLIED = 0  # the terminal status of a job that ended as it should
 
 
@@ -57,34 +61,41 @@ def measure(
     if unable is not None:
         return unable
     predicted = mechanism.predict(scenario.workload)
-    profile = profile_of(point.profile)
+    kernel, stage = build(point, scenario, mechanism, tier)
+    kernel.run()  # the servers start and wait for their first request
+    before = _snapshot(kernel, stage)
+    stage.start()
+    kernel.run()
+    return _outcome(point, scenario, kernel, stage, before, predicted)
+
+
+def build(
+    point: Point, scenario: Scenario, mechanism: Mechanism, tier: TierName = "numba", *, trace: bool = False
+) -> tuple[Kernel, Stage]:
+    """Return the kernel of a completed point, and in it the mechanism with its workload, ready to run."""
     kernel = Kernel(
-        profile,
+        profile_of(point.profile),
         seed=point.seed,
         engine=tier,
         cores=point.core_count,
         charge=point.charge,
         activation=point.activation,
         locks=point.locks,
+        vectors=True,
+        trace=trace,
     )
-    stage = mechanism.build(kernel, scenario)
-    kernel.run()  # the servers start and wait for their first request
-    before = _snapshot(kernel, stage)
-    stage.start()
-    kernel.run()
-    return _outcome(point, scenario, profile, kernel, stage, before, predicted)
+    return kernel, mechanism.build(kernel, scenario)
 
 
 def _outcome(
     point: Point,
     scenario: Scenario,
-    profile: Profile,
     kernel: Kernel,
     stage: Stage,
     before: _Snapshot,
     predicted: Prediction,
 ) -> Outcome:
-    after = _snapshot(kernel, stage)
+    after, profile = _snapshot(kernel, stage), profile_of(point.profile)
     results = stage.results()
     _check(point, scenario, kernel, results)
     accounts = _difference(after.accounts, before.accounts)
@@ -99,6 +110,8 @@ def _outcome(
         arrivals=str(scenario.workload.arrivals),
         latency=latency,
         window_ps=window,
+        elapsed_ps=after.now - before.now,
+        charging_ps=sum(totals.get(name, 0) * int(profile.prices[prices.INDEX[name]]) for name in CHARGING),
         counts=counts,
         predicted=predicted,
         accounts=accounts,
@@ -106,8 +119,14 @@ def _outcome(
         sensitivity=_sensitivity(point, profile, totals, latency),
         longest_section_ps=round(statistics.longest_section_ns * 1000),
         worst_release_ps=round(statistics.worst_release_ns * 1000),
+        grafts=graft_accounts(kernel),
+        contexts={use.name: _context(use) for use in kernel.contexts.values()},
         misses=counts.differences(predicted),
     )
+
+
+def _context(use: Use) -> dict[str, int]:
+    return {"user": use.user_ps, "kernel": use.kernel_ps, "graft": use.graft_ps, "lock": use.lock_ps}
 
 
 def _sensitivity(point: Point, profile: Profile, totals: Mapping[str, int], latency: Histogram) -> Sensitivity | None:
@@ -162,3 +181,17 @@ def _difference(after: Mapping[str, Mapping[str, int]], before: Mapping[str, Map
         account: {name: more for name, value in by.items() if (more := value - before.get(account, {}).get(name, 0))}
         for account, by in after.items()
     }
+
+
+def traced(point: Point, *, tier: TierName = "numba") -> Kernel | CannotExpress:
+    """Return a kernel that has run a point and kept its trace. Raises as `run` does; answers are not looked at."""
+    point = completed(point)
+    mechanism, scenario = mechanism_of(point.mechanism), scenario_of(point)
+    unable = mechanism.unable(scenario.workload, point.core_count)
+    if unable is not None:
+        return unable
+    kernel, stage = build(point, scenario, mechanism, tier, trace=True)
+    kernel.run()
+    stage.start()
+    kernel.run()
+    return kernel

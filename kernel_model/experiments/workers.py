@@ -49,6 +49,9 @@ class Here(Executor):
         return future
 
 
+HERE = Workers(Here(), 1)
+
+
 @contextlib.contextmanager
 def workers(jobs: int | None = None, cluster: str | None = None) -> Iterator[Workers]:
     """Give `jobs` processes (None: one for each core; 1: this one), or the workers of a Dask cluster.

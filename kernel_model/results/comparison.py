@@ -17,7 +17,7 @@ from kernel_model.experiments.point import Point
 from kernel_model.mechanisms.scenario import CannotExpress
 from kernel_model.results import tabular
 from kernel_model.results.outcome import PS_PER_NS, Outcome
-from kernel_model.results.statistics import Estimate
+from kernel_model.results.statistics import Estimate, estimate
 
 SCHEMA = 2
 BASELINE = "call"
@@ -72,6 +72,14 @@ class Group:
         """Return how many times shorter the median latency of `mechanism` is than that of `over`; below 1: longer."""
         mine, other = self.of(mechanism), self.of(over)
         return other.summary.p50 / mine.summary.p50 if mine and other and mine.summary.p50 else None
+
+    def speed_up_estimate(self, mechanism: str, over: str = BASELINE) -> Estimate | None:
+        """Return the speed-up estimated over replications: of two runs with the same seed each (common draws)."""
+        mine, other = self.of(mechanism), self.of(over)
+        if mine is None or other is None or not mine.estimates or not other.estimates:
+            return None
+        pairs = zip(mine.estimates["p50"].values, other.estimates["p50"].values, strict=True)
+        return estimate([theirs / own for own, theirs in pairs])
 
     def speed_up_band(self, mechanism: str, over: str = BASELINE) -> tuple[float, float] | None:
         """Return the least and the greatest speed-up that the profile's uncertain figures allow."""
@@ -175,6 +183,8 @@ def measured(outcome: Outcome) -> dict[str, Any]:
         "as_predicted": outcome.as_predicted,
         "longest_section_ns": _ns(outcome.longest_section_ps),
         "worst_release_ns": _ns(outcome.worst_release_ps),
+        "grafts": [asdict(graft) for graft in outcome.grafts],
+        "contexts_ps": {name: dict(spent) for name, spent in outcome.contexts.items()},
         "ns_per_operation": {
             account: {category: _ns(ps / operations) for category, ps in by.items()}
             for account, by in outcome.spent.items()

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+from kernel_model.accounting import GraftAccount
 from kernel_model.costs.bands import Sensitivity
 from kernel_model.experiments.point import Point
 from kernel_model.mechanisms.counts import AccountCounts, Counts, Prediction, together
@@ -26,16 +27,18 @@ PS_PER_S = 1e12
 
 @dataclass(frozen=True)
 class Outcome:
-    """One run.
+    """One run, or several with consecutive seeds as one.
 
-    `latency`: ps, of the operations behind the warm-up, which took `window_ps` together. `counts` are totals over all
-    operations, as are `predicted`, `accounts` (by account and primitive)
-    and `spent` (ps by account and category). `sensitivity` says how the profile's uncertain figures move the median
-    (None: time is no sum of charges there). `longest_section_ps` is the longest time that the kernel was not
-    preemptible, `worst_release_ps` the longest that a ready thread of the highest priority waited for a core.
-    `misses`: the counts that were not as predicted. `runs` runs with consecutive seeds are in it, of which `estimates`
-    has the means and their confidence intervals, by figure (`experiments.replicate`). `profile`, `data` and `arrivals`
-    are descriptions.
+    `latency`: ps, of the operations behind the warm-up, which took `window_ps` together; all of them took `elapsed_ps`.
+    `counts` are totals over all operations, as are `predicted`, `accounts` (by account and primitive) and `spent` (ps
+    by account and category), of which `charging_ps` is what the charge mode itself costs: reading clocks, switching
+    accounts. `sensitivity` says how the profile's uncertain figures move the median (None: time is no sum of charges
+    there). `longest_section_ps` is the longest time that the kernel was not preemptible, `worst_release_ps` the longest
+    that a ready thread of the highest priority waited for a core. `grafts`: what each graft did, start-up of the
+    servers included; `contexts`: ps by scheduling context and kind. `misses`: the counts that were not as predicted.
+
+    `runs` runs are in it, of which `estimates` has the means and their confidence intervals, by figure
+    (`experiments.replicate`). `profile`, `data` and `arrivals` are descriptions.
     """
 
     point: Point
@@ -44,13 +47,17 @@ class Outcome:
     arrivals: str
     latency: Histogram
     window_ps: int
+    elapsed_ps: int
     counts: Counts
     predicted: Prediction
     accounts: AccountCounts
     spent: Mapping[str, Mapping[str, int]]
+    charging_ps: int
     sensitivity: Sensitivity | None
     longest_section_ps: int
     worst_release_ps: int
+    grafts: tuple[GraftAccount, ...] = ()
+    contexts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     misses: tuple[str, ...] = ()
     runs: int = 1
     estimates: Mapping[str, Estimate] = field(default_factory=dict)
@@ -105,12 +112,16 @@ class Outcome:
             self,
             latency=latency,
             window_ps=self.window_ps + other.window_ps,
+            elapsed_ps=self.elapsed_ps + other.elapsed_ps,
+            charging_ps=self.charging_ps + other.charging_ps,
             counts=self.counts + other.counts,
             predicted=self.predicted + other.predicted,
             accounts=_sum(self.accounts, other.accounts),
             spent=_sum(self.spent, other.spent),
             longest_section_ps=max(self.longest_section_ps, other.longest_section_ps),
             worst_release_ps=max(self.worst_release_ps, other.worst_release_ps),
+            grafts=tuple(one + two for one, two in zip(self.grafts, other.grafts, strict=True)),
+            contexts=_sum(self.contexts, other.contexts),
             misses=(*self.misses, *other.misses),
             runs=self.runs + other.runs,
         )

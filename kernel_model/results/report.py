@@ -1,12 +1,14 @@
 """A comparison as tables for a terminal (rich renderables).
 
-One table for each profile and topology, one line for each length of the chain and mechanism; then the verdict, which
-names the lengths at which the graft loses. Times are microseconds per operation.
+Two tables for each profile and topology, one line for each length of the chain and mechanism: how long it takes and
+what was done; then where the time went. Under them the longest section that is not preemptible and the worst release
+latency of the highest-priority thread, which say how a graft is bounded in time. At the end the verdict, which names
+the lengths at which the graft loses. Times are microseconds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -14,24 +16,28 @@ from rich.console import RenderableType
 from rich.table import Table as Grid
 from rich.text import Text
 
-from kernel_model.mechanisms.scenario import CLIENT, CannotExpress
+from kernel_model.mechanisms.scenario import CannotExpress
 from kernel_model.results.comparison import BASELINE, SUBJECT, Comparison, Group, Row, Table
 from kernel_model.results.outcome import PS_PER_US, Outcome
-
-NS_PER_US = 1000
+from kernel_model.results.words import BUSY, NS_PER_US, clients_of, per_second, servers_of, setting, spans, us
 
 
 def tables(comparison: Comparison) -> Iterator[RenderableType]:
-    """Yield the head, a table for each profile and topology, the verdict and the misses."""
+    """Yield the head, the tables of each profile and topology, the verdict and the misses."""
     yield _head(comparison)
     for table in comparison.tables():
-        yield _grid(table)
+        yield Text(f"\n{table.point.topology}; {table.profile}", style="bold")
+        yield Text(setting(table.point), style="dim")
+        yield _latencies(table)
+        yield _costs(table)
+        yield from (Text(line) for line in bounds(table))
     yield _verdicts(comparison)
     yield from (Text(f"not as predicted: {miss}", style="bold red") for miss in comparison.misses)
-    yield Text(_predictions(comparison))
+    yield Text(predictions(comparison))
 
 
-def _predictions(comparison: Comparison) -> str:
+def predictions(comparison: Comparison) -> str:
+    """Return a sentence on how the predictions fared."""
     if comparison.misses:
         return "All other counts are as predicted."
     unknown = {row.outcome.predicted.why for row in comparison.rows if row.outcome} - {""}
@@ -40,62 +46,109 @@ def _predictions(comparison: Comparison) -> str:
 
 
 def _head(comparison: Comparison) -> Text:
+    return Text(heading(comparison))
+
+
+def heading(comparison: Comparison) -> str:
+    """Return what all rows have in common, in a line."""
     outcome = next((row.outcome for row in comparison.rows if row.outcome), None)
     point = comparison.rows[0].point
-    data = f": {outcome.data}" if outcome else ""
-    arrivals = f"; {outcome.arrivals}" if outcome else ""
-    return Text(
-        f"{point.workload}{data}; {point.operations:,} operations a run, all answers checked{arrivals}; "
-        f"{point.work_ns} ns of a server's work for each request; {point.engine} grafts; seed {point.seed}"
-    )
+    runs = f" in each of {outcome.runs} runs" if outcome and outcome.runs > 1 else " a run"
+    data = f": {outcome.data}; {outcome.arrivals}" if outcome else ""
+    return f"{point.workload}{data}; {point.operations:,} operations{runs}, all answers checked; seed {point.seed}"
 
 
-def _grid(table: Table) -> Grid:
-    title = (
-        f"\n{table.point.topology}; {table.profile}\n"
-        "Latency in us (band: all that the profile's uncertain figures allow). For each operation: wake-ups of the\n"
-        "client, thread switches, kernel crossings; us charged to the client, of these in grafts, and to the servers."
-    )
-    grid = Grid(title=title, title_justify="left", title_style="", box=None, padding=(0, 1, 0, 0))
-    grid.add_column("hops", justify="right", no_wrap=True)
-    grid.add_column("by", no_wrap=True)
-    for name in ("p50", "band", "p99", "wake", "switch", "cross", "client", "graft", "server"):
-        grid.add_column(name, justify="right", no_wrap=True)
+def _latencies(table: Table) -> Grid:
+    grid = _grid("hops", "by", "p50", "p99", "p99.9", "max", "rate", "wake", "switch", "cross")
     grid.add_column("against call", no_wrap=True)
     grid.add_column("against best rival", no_wrap=True)
-    for group in table.groups:
-        for number, row in enumerate(group.rows):
-            hops = str(group.hops) if number == 0 else ""
-            grid.add_row(hops, *_cells(group, row), style="bold" if row.mechanism == SUBJECT else "")
-        grid.add_row()
+    _fill(grid, table, _latency_cells)
     return grid
 
 
-def _cells(group: Group, row: Row) -> tuple[str | Text, ...]:
-    match row.result:
-        case CannotExpress(reason):
-            return (row.mechanism, Text(reason, style="dim"))
-        case Outcome() as outcome:
-            count = outcome.counts.per_operation(outcome.operations)
-            servers = sum(outcome.ns(account) for account in outcome.spent if account.startswith("server"))
-            return (
-                row.mechanism,
-                _us(outcome.summary.p50),
-                f"{outcome.band[0] / PS_PER_US:.1f}..{outcome.band[1] / PS_PER_US:.1f}" if outcome.band else "",
-                _us(outcome.summary.p99),
-                f"{count['wake_ups']:g}",
-                f"{count['switches']:g}",
-                f"{count['crossings']:g}",
-                f"{outcome.ns(CLIENT) / NS_PER_US:.2f}",
-                f"{outcome.ns(category='graft') / NS_PER_US:.2f}",
-                f"{servers / NS_PER_US:.2f}",
-                _against_call(group, row.mechanism),
-                _against_best(group) if row.mechanism == SUBJECT else "",
+def _grid(*columns: str) -> Grid:
+    grid = Grid(box=None, padding=(0, 1, 0, 0), header_style="dim")
+    for number, name in enumerate(columns):
+        grid.add_column(name, justify="left" if number == 1 else "right", no_wrap=True)
+    return grid
+
+
+def _fill(grid: Grid, table: Table, cells: Callable[[Group, Row, Outcome], tuple[str | Text, ...]]) -> None:
+    for group in table.groups:
+        for number, row in enumerate(group.rows):
+            hops = str(group.hops or "") if number == 0 else ""
+            style = "bold" if row.mechanism == SUBJECT else ""
+            if row.outcome:
+                grid.add_row(hops, row.mechanism, *cells(group, row, row.outcome), style=style)
+            elif cells is _latency_cells:
+                grid.add_row(hops, row.mechanism, style=style)
+        grid.add_row()
+
+
+def _latency_cells(group: Group, row: Row, outcome: Outcome) -> tuple[str | Text, ...]:
+    count = outcome.counts.per_operation(outcome.operations)
+    summary, spread = outcome.summary, outcome.estimates.get("p50")
+    return (
+        us(summary.p50) + (f" +-{spread.half_width / PS_PER_US:.2f}" if spread else ""),
+        us(summary.p99),
+        us(summary.p999),
+        us(summary.maximum),
+        per_second(outcome.throughput),
+        *(f"{count[name]:.4g}" for name in ("wake_ups", "switches", "crossings")),
+        _against_call(group, row.mechanism),
+        _against_best(group) if row.mechanism == SUBJECT else "",
+    )
+
+
+def _costs(table: Table) -> Grid:
+    """Return where the time of an operation went, and how far uncertain prices could move the medians."""
+    outcomes = [row.outcome for group in table.groups for row in group.rows if row.outcome]
+    used = [category for category in BUSY if any(outcome.ns(category=category) for outcome in outcomes)]
+    grid = _grid("hops", "by", "client", "others", *used, "p50 band", "speed-up band")
+
+    def cells(group: Group, row: Row, outcome: Outcome) -> tuple[str | Text, ...]:
+        groups = (clients_of(outcome), servers_of(outcome))
+        charged = [sum(outcome.ns(account, each) for account in names for each in used) for names in groups]
+        low, high = outcome.band or (0.0, 0.0)
+        ratio_band = group.speed_up_band(row.mechanism) if row.mechanism != BASELINE else None
+        return (
+            *(f"{ns / NS_PER_US:.2f}" for ns in charged),
+            *(f"{outcome.ns(category=each) / NS_PER_US:.2f}" for each in used),
+            f"{us(low)}..{us(high)}" if outcome.band else "",
+            f"{ratio_band[0]:.2f}..{ratio_band[1]:.2f}" if ratio_band else "",
+        )
+
+    _fill(grid, table, cells)
+    return grid
+
+
+def bounds(table: Table) -> Iterator[str]:
+    """Yield how time-bounded the runs of a table were, for the subject and the baseline, and the reasons of who could
+    not."""
+    for name in (BASELINE, SUBJECT):
+        outcomes = [outcome for group in table.groups if (outcome := group.of(name))]
+        if outcomes:
+            section = max(outcome.longest_section_ps for outcome in outcomes) / PS_PER_US
+            release = max(outcome.worst_release_ps for outcome in outcomes) / PS_PER_US
+            yield (
+                f"{name}: longest non-preemptible section {section:.2f} us, worst release latency of the "
+                f"highest-priority thread {release:.2f} us"
             )
+    reasons = {
+        row.mechanism: row.result.reason
+        for group in table.groups
+        for row in group.rows
+        if isinstance(row.result, CannotExpress)
+    }
+    yield from (f"{mechanism} cannot express it: {reason}" for mechanism, reason in reasons.items())
+    if not any(row.outcome.band for group in table.groups for row in group.rows if row.outcome):
+        yield NO_BAND
 
 
-def _us(ps: float) -> str:
-    return f"{ps / PS_PER_US:.2f}"
+NO_BAND = (
+    "No band: with several clients or an open loop queues form, and how long they are is no sum of prices; "
+    "repeat the run with other profiles to see what it rests on."
+)
 
 
 class Standing(Enum):
@@ -131,8 +184,7 @@ def ratio(speed_up: float | None, band: tuple[float, float] | None = None) -> Te
 def _against_call(group: Group, mechanism: str) -> Text:
     if mechanism == BASELINE:
         return Text("")
-    band = group.speed_up_band(mechanism)
-    return ratio(group.speed_up(mechanism), band) + (f" {band[0]:.2f}..{band[1]:.2f}" if band else "")
+    return ratio(group.speed_up(mechanism), group.speed_up_band(mechanism))
 
 
 def _against_best(group: Group) -> Text:
@@ -199,14 +251,3 @@ def _sentence(judged: Verdict) -> Text:
         if stands in judged.hops
     ]
     return Text("; ").join(parts) + Text(f"; at best {judged.best:.2f}x, at {judged.at} hops")
-
-
-def spans(numbers: tuple[int, ...]) -> str:
-    """Return ascending numbers as ranges: (1, 2, 3, 7) -> "1..3, 7"."""
-    runs: list[list[int]] = []
-    for number in numbers:
-        if runs and runs[-1][-1] == number - 1:
-            runs[-1].append(number)
-        else:
-            runs.append([number])
-    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}..{run[-1]}" for run in runs)

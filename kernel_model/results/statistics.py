@@ -174,11 +174,16 @@ def mean_interval(values: Sequence[float], batches: int = 20) -> Interval | None
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """An expectation estimated from `count` (>= 2) independent values: their mean and its confidence interval."""
+    """An expectation estimated from independent values (two at least): their mean and its confidence interval."""
 
+    values: tuple[float, ...]
     mean: float
     interval: Interval
-    count: int
+
+    @property
+    def count(self) -> int:
+        """How many values it rests on."""
+        return len(self.values)
 
     @property
     def half_width(self) -> float:
@@ -191,7 +196,7 @@ def estimate(values: Sequence[float]) -> Estimate:
     if len(values) < 2:
         raise ValueError("one value has no spread: there must be at least two")
     centre, half = fmean(values), student_95(len(values) - 1) * stdev(values) / math.sqrt(len(values))
-    return Estimate(centre, Interval(centre - half, centre + half), len(values))
+    return Estimate(tuple(values), centre, Interval(centre - half, centre + half))
 
 
 def student_95(degrees: int) -> float:

@@ -28,8 +28,10 @@ def flat(values: Record, prefix: str = "") -> dict[str, Any]:
         match value:
             case dict():
                 columns |= flat(value, f"{prefix}{key}.")
-            case [low, high]:
+            case [float() | int() as low, float() | int() as high]:
                 columns |= {f"{prefix}{key}.low": low, f"{prefix}{key}.high": high}
+            case list():
+                columns |= flat({str(number): each for number, each in enumerate(value)}, f"{prefix}{key}.")
             case _:
                 columns[prefix + key] = value
     return columns

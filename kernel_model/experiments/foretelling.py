@@ -1,0 +1,43 @@
+"""What is written down before anything runs: the counts of each point, and which must be equal to the round trip's.
+
+The accounting question is answered by a prediction, not by a look at the results (KERNEL section 4). `foretell` makes
+it from (mechanism, workload, topology) alone: no kernel is built. `run` predicts by the same functions, so the figures
+that a report prints before the run are those that the run is held to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from kernel_model.experiments.point import Point
+from kernel_model.experiments.preparation import completed
+from kernel_model.mechanisms import mechanism_of
+from kernel_model.mechanisms.counts import Equal, Prediction
+from kernel_model.mechanisms.scenario import CannotExpress
+from kernel_model.workloads import catalogue
+
+
+@dataclass(frozen=True, slots=True)
+class Foretold:
+    """The prediction for one point: counts of the whole run, and what must be equal to the round trip's (`Equal`)."""
+
+    point: Point
+    prediction: Prediction | CannotExpress
+    equal: Equal
+
+
+def foretell(points: Iterable[Point]) -> tuple[Foretold, ...]:
+    """Return the predictions for points, in their order. Raises as `run` does, short of running."""
+    return tuple(_foretold(completed(point)) for point in points)
+
+
+def _foretold(point: Point) -> Foretold:
+    mechanism, workload = mechanism_of(point.mechanism), catalogue.make(point)
+    unable = mechanism.unable(workload, point.core_count)
+    return Foretold(point, unable or mechanism.predict(workload), equality(point, mechanism.equal))
+
+
+def equality(point: Point, rule: Equal) -> Equal:
+    """Return the rule at a point: charged to whoever runs, a handler's counts are equal in sum, not by account."""
+    return "sum" if point.charge == "current" and rule == "accounts" else rule
