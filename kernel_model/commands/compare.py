@@ -12,8 +12,12 @@ from grafting.terminal import console, format_option, note_file, progress
 from kernel_model.commands.fields import axes_given, field_options
 
 if TYPE_CHECKING:
-    from kernel_model.experiments.point import Point
+    from rich.console import RenderableType
 
+    from kernel_model.experiments.point import Point
+    from kernel_model.results.comparison import Comparison
+
+KINDS = ("chain", "map", "accounts", "load")
 HOPS = (1, 2, 4, 8)
 SERVERS = ("one", "each")
 TRACED_OPERATIONS = 100  # more is a file that no browser likes
@@ -63,8 +67,10 @@ def write_trace(points: Sequence[Point], path: Path) -> None:
 @click.option("--accounting", is_flag=True, help="Who was charged for what, foretold and seen, in every charge mode.")
 @click.option("--replications", type=click.IntRange(1), default=1, help="Runs of each point, with consecutive seeds.")
 @click.option("--jobs", type=click.IntRange(1), default=1, help="Processes that run the points.")
-@click.option("--plot", type=click.Path(path_type=Path), help="Draw latency and speed-up into this .svg, .png or .pdf.")
+@click.option("--plot", type=click.Path(path_type=Path), help="Draw a picture into this .svg, .png or .pdf.")
+@click.option("--figure", type=click.Choice(KINDS), default="chain", help="What --plot draws; default: chain.")
 @click.option("--trace", type=click.Path(path_type=Path), help="Write a trace of the last point for ui.perfetto.dev.")
+@click.option("--report", type=click.Path(path_type=Path), help="Write all of it as one HTML page.")
 @format_option("full", "json", "csv")
 def compare(
     file: Path | None,
@@ -74,7 +80,9 @@ def compare(
     replications: int,
     jobs: int,
     plot: Path | None,
+    figure: str,
     trace: Path | None,
+    report: Path | None,
     output_format: str,
     **fields: Any,
 ) -> None:
@@ -88,23 +96,27 @@ def compare(
     from kernel_model.experiments.point import Point
     from kernel_model.experiments.workers import workers
     from kernel_model.results import accounts
+    from kernel_model.results import plot as plotting
     from kernel_model.results import report as reporting
 
     if plot:
-        from kernel_model.results import plot as plotting
-
         plotting.require(plot)
+    if report:
+        plotting.require_matplotlib()
     points = points_of(Point(workload=workload, graft=str(file) if file else None), mechanisms, fields, accounting)
+    foretold = [*accounts.foretold(foretell(points))] if accounting else []
     full, out = output_format == "full", console()
-    if accounting and full:
-        out.print(*accounts.foretold(foretell(points)), sep="\n")
+    if full and foretold:
+        out.print(*foretold, sep="\n")
     with workers(jobs) as pool, progress(len(points) * replications) as advance:
         comparison = comparing.compare(points, pool=pool, replications=replications, progress=advance)
     if plot:
-        plotting.draw(comparison, plot)
+        plotting.draw(comparison, plot, figure)
         click.echo(f"{plot}: written", err=True)
     if trace:
         write_trace(points, trace)
+    if report:
+        write_report(comparison, foretold, report)
     match output_format:
         case "json":
             click.echo(comparison.to_json())
@@ -112,3 +124,21 @@ def compare(
             click.echo(comparison.to_csv(), nl=False)
         case _:
             out.print(*(accounts.after(comparison) if accounting else reporting.tables(comparison)), sep="\n")
+
+
+def write_report(comparison: Comparison, foretold: Sequence[RenderableType], path: Path) -> None:
+    """Write a page with what a terminal would show, with or without accounting."""
+    import sys
+
+    from kernel_model.results import accounts
+    from kernel_model.results import report as reporting
+    from kernel_model.results.page import page
+
+    sections: list[tuple[str, Sequence[RenderableType]]] = [
+        ("Who wins", [reporting.heading(comparison), *reporting.summary(comparison)]),
+        ("How long it takes, and where the time goes", [*reporting.details(comparison)]),
+    ]
+    if foretold:
+        sections += [("Foretold", foretold), ("Who pays", [*accounts.after(comparison)])]
+    path.write_text(page(comparison, sections, ["graft", *sys.argv[1:]]), encoding="utf-8")
+    click.echo(f"{path}: written", err=True)

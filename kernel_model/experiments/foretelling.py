@@ -39,5 +39,10 @@ def _foretold(point: Point) -> Foretold:
 
 
 def equality(point: Point, rule: Equal) -> Equal:
-    """Return the rule at a point: charged to whoever runs, a handler's counts are equal in sum, not by account."""
-    return "sum" if point.charge == "current" and rule == "accounts" else rule
+    """Return the rule at a point: what is equal by account in general may be equal in sum only.
+
+    So it is where whoever runs is charged for a handler; and where several operations are under way at once and several
+    servers take turns, for then it is a matter of timing who serves which request.
+    """
+    takes_turns = point.servers == "each" and (point.clients != 1 or point.load is not None)
+    return "sum" if rule == "accounts" and (point.charge == "current" or takes_turns) else rule

@@ -1,29 +1,28 @@
-"""The picture of a comparison: latency and speed-up over the chain, every mechanism, a column for each table.
+"""Pictures as files and as parts of a page.
 
-matplotlib is an extra (`pip install 'grafting[plot]'`) and is imported when a picture is drawn. The format follows
-from the file's name; SVG files carry no date and no random identifiers, so the same comparison gives the same bytes.
+matplotlib is an extra (`pip install 'grafting[plot]'`) and is imported when a picture is drawn. The format of a file
+follows from its name; SVG carries no date and no random identifiers, so the same comparison gives the same bytes. In a
+page a picture has no background and takes ink and grid from the page's theme.
 """
 
 from __future__ import annotations
 
+import io
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from grafting.diagnostics import fail
-from kernel_model.results.comparison import BASELINE, SUBJECT, Comparison, Group
-from kernel_model.results.outcome import PS_PER_US
+from kernel_model.results import figures
+from kernel_model.results.comparison import Comparison
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-# Okabe and Ito's palette tells its colours apart in every form of colour vision; the subject has the strongest one.
-_STYLES: Final[dict[str, dict[str, Any]]] = {
-    "call": {"color": "#666666", "marker": "s"},
-    "async": {"color": "#56b4e9", "marker": "^"},
-    "server": {"color": "#009e73", "marker": "D"},
-    "graft": {"color": "#d55e00", "marker": "o", "linewidth": 2.4, "zorder": 5},
-}
-_OTHER: Final[dict[str, Any]] = {"color": "#cc79a7", "marker": "v"}
+_STYLE: Final[dict[str, Any]] = {
+    "font.size": 9, "axes.titlesize": 9, "axes.edgecolor": figures.INK, "axes.labelcolor": figures.INK,
+    "text.color": figures.INK, "xtick.color": figures.INK, "ytick.color": figures.INK,
+}  # fmt: skip
 
 
 def require(path: Path) -> None:
@@ -31,75 +30,63 @@ def require(path: Path) -> None:
 
     Raises GraftError G0850 if matplotlib is not installed, G0851 for an ending that it cannot write.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError as error:
-        raise fail("G0850", "plots need matplotlib", helps=("pip install 'grafting[plot]'",)) from error
+    require_matplotlib()
+    from matplotlib.figure import Figure
+
     known = Figure().canvas.get_supported_filetypes()
     if path.suffix.removeprefix(".") not in known:
         raise fail("G0851", f"no picture can be written as `{path.name}`", helps=(f"use one of {', '.join(known)}",))
 
 
-def draw(comparison: Comparison, path: Path) -> None:
-    """Draw the comparison into `path`, whose ending chooses the format (svg, png, pdf).
+def require_matplotlib() -> None:
+    """Raise GraftError G0850 if matplotlib is not installed."""
+    try:
+        import matplotlib.figure  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise fail("G0850", "plots need matplotlib", helps=("pip install 'grafting[plot]'",)) from error
 
-    Raises as `require` does; OSError if the file cannot be written.
+
+def draw(comparison: Comparison, path: Path, kind: str = "chain") -> None:
+    """Draw one of `figures.KINDS` into `path`, whose ending chooses the format (svg, png, pdf).
+
+    Raises as `require` does, GraftError G0867 if the comparison has nothing to show in it; OSError if the file cannot
+    be written.
     """
     require(path)
     import matplotlib as mpl
-    from matplotlib.figure import Figure
 
-    tables = list(comparison.tables())
-    with mpl.rc_context({"svg.hashsalt": "grafting", "font.size": 9, "axes.titlesize": 9}):
-        figure = Figure(figsize=(max(3.3 * len(tables), 5), 5.6), layout="constrained")
-        axes = figure.subplots(2, len(tables), squeeze=False, sharex=True)
-        for column, table in enumerate(tables):
-            _latency(axes[0][column], comparison.mechanisms, table.groups)
-            _speed_up(axes[1][column], comparison.mechanisms, table.groups)
-            axes[0][column].set_title(f"{table.point.profile}\n{table.point.topology}")
-            axes[1][column].set_xlabel("requests in a chain")
-        axes[0][0].set_ylabel("median latency, us")
-        axes[1][0].set_ylabel(f"speed-up over `{BASELINE}`")
-        handles, labels = axes[0][0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False)
-        figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
+    with mpl.rc_context(_STYLE | {"svg.hashsalt": "grafting"}):
+        figure = figures.figure_of(kind, comparison)
+        if figure is None:
+            raise fail("G0867", f"there is nothing to draw as `{kind}`", helps=(_WANTED[kind],))
+        figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None, dpi=150)
 
 
-def _latency(axes: Axes, mechanisms: tuple[str, ...], groups: tuple[Group, ...]) -> None:
-    for mechanism in mechanisms:
-        points = [(g.hops, m) for g in groups if (m := g.of(mechanism))]
-        hops = [length for length, _ in points]
-        style = _STYLES.get(mechanism, _OTHER)
-        axes.plot(hops, [m.summary.p50 / PS_PER_US for _, m in points], label=mechanism, markersize=4, **style)
-        bands = [(length, m.band[0] / PS_PER_US, m.band[1] / PS_PER_US) for length, m in points if m.band]
-        _shade(axes, style, bands)
-    axes.set_ylim(bottom=0)
-    _tidy(axes)
+_WANTED: Final = {
+    "chain": "compare a workload that has hops",
+    "map": "compare at least two mechanisms with one client on one core, with some work for each request",
+    "accounts": "compare at least one mechanism that can express the workload",
+    "load": "compare several loads: --load 20k..100k+20k",
+}
+"""What each kind needs."""
 
 
-def _speed_up(axes: Axes, mechanisms: tuple[str, ...], groups: tuple[Group, ...]) -> None:
-    for mechanism in mechanisms:
-        points = [(g.hops, s) for g in groups if (s := g.speed_up(mechanism)) is not None]
-        style = _STYLES.get(mechanism, _OTHER)
-        axes.plot([d for d, _ in points], [s for _, s in points], markersize=4, **style)
-        _shade(axes, style, [(g.hops, *band) for g in groups if (band := g.speed_up_band(mechanism))])
-    last = [(g.hops, s) for g in groups if (s := g.speed_up(SUBJECT)) is not None][-1:]
-    for length, speed_up in last:
-        axes.annotate(f"{speed_up:.2f} x", (length, speed_up), textcoords="offset points", xytext=(-4, 7), ha="right")
-    axes.set_ylim(bottom=0)
-    _tidy(axes)
+def inline(comparison: Comparison, kind: str) -> str | None:
+    """Return a picture as an SVG element for a page, None if the comparison has nothing to show in it."""
+    import matplotlib as mpl
+
+    with mpl.rc_context(_STYLE | {"svg.hashsalt": f"grafting-{kind}", "svg.fonttype": "none"}):
+        figure = figures.figure_of(kind, comparison)
+        return None if figure is None else _themed(figure)
 
 
-def _shade(axes: Axes, style: dict[str, Any], bands: list[tuple[int, float, float]]) -> None:
-    """Shade from the least to the greatest of each (length, least, greatest)."""
-    if bands:
-        hops, low, high = zip(*bands, strict=True)
-        axes.fill_between(hops, low, high, color=style["color"], alpha=0.14, linewidth=0)
-
-
-def _tidy(axes: Axes) -> None:
-    from matplotlib.ticker import MaxNLocator
-
-    axes.grid(visible=True, color="#dddddd", linewidth=0.6)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+def _themed(figure: Figure) -> str:
+    out = io.StringIO()
+    figure.savefig(out, format="svg", transparent=True, metadata={"Date": None}, dpi=150)
+    text = out.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(
+        r'(<svg[^>]*?) width="[^"]*"', r"\1", re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1), count=1
+    )
+    return text.replace(figures.INK, "currentColor").replace(figures.GRID, "var(--line)")

@@ -24,14 +24,25 @@ from kernel_model.results.words import BUSY, NS_PER_US, clients_of, per_second, 
 
 def tables(comparison: Comparison) -> Iterator[RenderableType]:
     """Yield the head, the tables of each profile and topology, the verdict and the misses."""
-    yield _head(comparison)
+    yield Text(heading(comparison))
+    yield from details(comparison)
+    yield from summary(comparison)
+
+
+def details(comparison: Comparison) -> Iterator[RenderableType]:
+    """Yield the tables of each profile and topology."""
     for table in comparison.tables():
         yield Text(f"\n{table.point.topology}; {table.profile}", style="bold")
         yield Text(setting(table.point), style="dim")
         yield _latencies(table)
         yield _costs(table)
         yield from (Text(line) for line in bounds(table))
-    yield _verdicts(comparison)
+
+
+def summary(comparison: Comparison) -> Iterator[RenderableType]:
+    """Yield who wins where, and how the predictions fared."""
+    yield Text("\nThe graft", style="bold")
+    yield from _verdicts(comparison)
     yield from (Text(f"not as predicted: {miss}", style="bold red") for miss in comparison.misses)
     yield Text(predictions(comparison))
 
@@ -43,10 +54,6 @@ def predictions(comparison: Comparison) -> str:
     unknown = {row.outcome.predicted.why for row in comparison.rows if row.outcome} - {""}
     rest = "".join(f" Not predicted: {why}." for why in sorted(unknown))
     return f"All predicted counts are right, and equal between mechanisms where they must be.{rest}"
-
-
-def _head(comparison: Comparison) -> Text:
-    return Text(heading(comparison))
 
 
 def heading(comparison: Comparison) -> str:
@@ -226,14 +233,18 @@ def verdict(groups: tuple[Group, ...], rival: str | None) -> Verdict | None:
     return Verdict(rival or "the best rival", hops, best_speed_up, at)
 
 
-def _verdicts(comparison: Comparison) -> Text:
-    lines = [Text("The graft", style="bold")]
+def _verdicts(comparison: Comparison) -> Iterator[Text]:
+    charges = len({row.point.charge for row in comparison.rows}) > 1
     for table in comparison.tables():
         for rival in (BASELINE, None):
             judged = verdict(table.groups, rival)
             if judged:
-                lines.append(Text(f"  {table.point.profile}, {table.point.topology}: ") + _sentence(judged))
-    return Text("\n").join(lines)
+                yield Text(f"  {_place(table, charges)}: ") + _sentence(judged)
+
+
+def _place(table: Table, charges: bool) -> str:
+    point = table.point
+    return f"{point.profile}, {point.topology}" + (f", charged {point.charge}" if charges else "")
 
 
 _VERBS = {
