@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any, Literal
 
 import numpy as np
 from references import End, Entry
@@ -102,9 +103,14 @@ def bench(
     answer: Callable[[int], bytes] = lambda op: bytes(32),
     slower: Mapping[str, int] = MappingProxyType({}),
     tier: TierName = "python",
+    place: Literal["kernel", "library"] = "kernel",
+    **options: Any,
 ) -> Bench:
-    """Return a bench with a server behind each slot of `stations`, and nobody behind those of `idle`."""
-    kernel = Kernel(prices={}, engine=tier, cores=1 + len(stations), trace=True)
+    """Return a bench with a server behind each slot of `stations`, and nobody behind those of `idle`.
+
+    `place`: where the handlers run. `options` are the kernel's; without them it is free.
+    """
+    kernel = Kernel(engine=tier, cores=1 + len(stations), trace=True, **(options or {"prices": {}}))
     client = kernel.client("app", completions=64)
     endpoints: dict[str, Endpoint] = {}
     for number, slot in enumerate(stations, 1):
@@ -113,7 +119,8 @@ def bench(
         kernel.process(f"server {slot}", program, endpoint=endpoints[slot], core=number)
     for slot in idle:
         endpoints[slot] = kernel.endpoint(slot, 64)
-    graft = kernel.attach(sample(name), to=client, slots=endpoints)
+    put = kernel.attach if place == "kernel" else kernel.load
+    graft = put(sample(name), to=client, slots=endpoints, engine="native" if options else "interpreted")
     return Bench(kernel, client, graft, endpoints)
 
 

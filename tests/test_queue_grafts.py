@@ -7,14 +7,16 @@ the mechanism (`references.py`). Equal are the status of every operation and the
 from __future__ import annotations
 
 import random
+import re
 import struct
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import references
 from classic_bpf import FINGER, accepts
-from queue_runs import QUEUES, REPLICAS, Bench, bench, canceled, order, sample
+from queue_runs import PS, QUEUES, REPLICAS, Bench, bench, canceled, order, sample
 from references import End, Entry
 
 import jit
@@ -23,7 +25,8 @@ from grafting.format import format_source
 from grafting.hooks import PASS
 from jit import testing
 from jit.hot import TierName
-from kernel_model import Kernel, Process
+from kernel_model import Kernel, Process, costs
+from kernel_model.admission import bound_ps
 from kernel_model.hosting import Script, call, receive, reply
 
 FILES = sorted(QUEUES.glob("*.graft"))
@@ -244,3 +247,38 @@ def test_filter_wakes_its_process_for_no_other_packet(tier: TierName) -> None:
     assert seen == wanted
     assert told == [packet in wanted for packet in frames]
     assert finger.wakeups <= len(wanted)
+
+
+# --- what the page says -----------------------------------------------------------------------------------------------
+
+
+def test_the_page_has_the_bounds_that_are_proved_and_the_graft_that_is_shown() -> None:
+    page = (QUEUES.parents[1] / "docs" / "queues.md").read_text()
+    prices = costs.load("sel4-skylake").worst
+    for path in FILES:
+        proved = sample(path.stem)
+        bounds = [handler.bounds for handler in proved.handlers.values()]
+        ns = [
+            max(bound_ps(proved.program, each, prices, engine) for each in bounds) / PS
+            for engine in ("interpreted", "native")
+        ]
+        row = f"{max(each.instructions for each in bounds):,} | {ns[0]:,.0f} | {ns[1]:,.0f} |"
+        assert re.search(rf"^\| `{path.stem}` \| [^|]+ \| {re.escape(row)}", page, re.MULTILINE), (path.stem, row)
+    assert (QUEUES / "remap.graft").read_text() in page
+
+
+def crossings(name: str, stations: tuple[str, ...], place: Literal["kernel", "library"]) -> tuple[int, int]:
+    """How often the client of 30 operations wakes, and how often it enters the kernel."""
+    given = [replace(e, work=e.work // 100, at=e.at // 100) for e in entries(random.Random(3), 30, (stations[0],))]
+    run = bench(name, stations, place=place, profile="sel4-skylake", activation="auto")
+    run.run(given)
+    return run.client.wakeups, run.kernel.accounts["app"].count("entry")
+
+
+def test_the_page_has_the_wake_ups_and_crossings_that_are_counted() -> None:
+    page = " ".join((QUEUES.parents[1] / "docs" / "queues.md").read_text().split())
+    inside, outside = (crossings("depth", ("disk",), place) for place in ("kernel", "library"))
+    assert f"woke it {inside[0]} times with and without" in page
+    assert f"{inside[1]} entries into the kernel against {outside[1]}" in page
+    gathered, told = (crossings("broadcast", REPLICAS, place)[0] for place in ("kernel", "library"))
+    assert f"client {gathered} times with the graft, {told} times" in page
