@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 PS = 1000  # in a nanosecond
 USER_EVENTS = {
     tables.B_CLIENT: frozenset({Event.SUBMIT, Event.REPLY, Event.FAILURE, Event.TIMER}),
-    tables.B_SERVER: frozenset({Event.REPLY, Event.FAILURE}),
+    tables.B_SERVER: frozenset({Event.REPLY, Event.FAILURE, Event.REQUEST}),
 }
 """What the user mode of each behaviour has an event for."""
 
@@ -58,6 +58,9 @@ def place(
             _check_bound(handler.name, bounds[handler.name])
         elif handler.hook.event not in USER_EVENTS.get(behaviour, ()):
             raise fail("G0807", f"handler `{handler.name}`: the user mode of `{to.name}` has no such event",
+                       helps=("attach the graft instead",))  # fmt: skip
+        elif handler.hook.event is Event.REQUEST and verified.handlers[handler.name].bounds.sends:
+            raise fail("G0807", f"handler `{handler.name}` sends: what a server sends by itself nobody waits for",
                        helps=("attach the graft instead",))  # fmt: skip
     if maps is not None and maps.program is not program:
         raise fail("G0802", f"`{program.name}` cannot use the maps of another program, `{maps.program.name}`")

@@ -42,7 +42,7 @@ def check(k: Tables, ahead: int) -> None:
     priced = [sum(n * p for n, p in zip(row, k.price.tolist(), strict=True)) for row in k.count.tolist()]
     _equal("time and counts x prices", spent, priced)
     for c in range(cores):
-        idle = spent[int(k.core[c]["account"])]
+        idle = int(k.spent[k.core[c]["account"], prices.IN_IDLE])
         if not 0 <= idle <= now:
             raise InternalError(f"core {c} was idle for {idle} ps of {now}; please report this")
     live = np.isin(k.request["state"], LIVE) & (k.request["outcome"] == tables.NO_OUTCOME)

@@ -8,9 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from grafting.diagnostics import fail
+from grafting.program import MapSpec
 from kernel_model.core import tables
 from kernel_model.core.storage import Storage
-from kernel_model.core.tables import NONE
+from kernel_model.core.tables import NEVER, NONE
 from kernel_model.handles import Attachment, Client, Endpoint, Jobs, Target, Times
 from kernel_model.suggestions import meant
 
@@ -33,10 +34,12 @@ def add_jobs(
     tags: npt.NDArray[np.uint64] | None,
     map: str | None,
     keys: npt.NDArray[np.uint64] | None,
-    values: npt.NDArray[np.uint64] | None,
+    values: npt.NDArray[Any] | None,
+    result: str | None,
     arrivals_ns: npt.NDArray[Any] | None,
     think_ns: Times,
     prepare_ns: float,
+    patience_ns: float | None,
 ) -> Jobs:
     """Append jobs to those of a client; see `Kernel.jobs`."""
     data, n = _bodies(bodies, count)
@@ -50,6 +53,7 @@ def add_jobs(
         op=number,
         length=data.shape[1],
         map=NONE,
+        result=NONE,
         arrival=NONE,
         finished=NONE,
         outcome=tables.NO_OUTCOME,
@@ -58,14 +62,21 @@ def add_jobs(
     rows["tag"] = _column(tags, n, "tags") if tags is not None else np.arange(first, first + n)
     rows["next"][:-1] = np.arange(first + 1, first + n)
     rows["body"] = _lay_out(kernel.storage, data, n)
+    rows["key"] = rows["tag"] if keys is None else _column(keys, n, "keys")
     if map is not None:
-        _arguments(rows, graft, map, keys, values)
+        rows["map"], spec = _map_of(graft, map)
+        given = np.zeros((1, spec.value_size), np.uint8) if values is None else _values(values, n, spec)
+        rows = kernel.tables.job[first : first + n]
+        rows["value"] = _lay_out(kernel.storage, given, n)
+    if result is not None:
+        rows["result"], _ = _map_of(graft, result)
     if arrivals_ns is not None:
         rows["arrival"] = np.round(_column(arrivals_ns, n, "arrivals_ns").astype(np.float64) * PS).astype(np.int64)
     _unique_tags(kernel)
     process = kernel.tables.process[client.row]
     process["think"] = NONE if think_ns == 0 else kernel.distribution(think_ns)
     process["prepare"] = round(prepare_ns * PS)
+    process["patience"] = NEVER if patience_ns is None else round(patience_ns * PS)
     if process["job_next"] == NONE:
         process["job_next"] = first
     else:
@@ -100,16 +111,27 @@ def _destination(
     return kernel.capability(target, client.row), op
 
 
-def _arguments(rows: Any, graft: Attachment | None, name: str, keys: Any, values: Any) -> None:
+def _map_of(graft: Attachment | None, name: str) -> tuple[int, MapSpec]:
+    """Return the number and the spec of a graft's map, by which jobs can be told apart."""
     names = [spec.name for spec in graft.program.maps] if graft else []
     if graft is None or name not in names:
         raise fail("G0802", f"no graft with a map `{name}` was given", helps=meant(name, names))
     spec = graft.program.maps[names.index(name)]
-    if max(spec.key_size, spec.value_size) > WORD_BYTES:
-        raise fail("G0806", f"jobs can fill maps of keys and values up to 8 bytes; `{name}` has larger ones")
-    rows["map"] = graft.placement.map_base + names.index(name)
-    rows["key"] = rows["tag"] if keys is None else _column(keys, len(rows), "keys")
-    rows["value"] = 0 if values is None else _column(values, len(rows), "values")
+    if spec.key_size > WORD_BYTES:
+        raise fail("G0806", f"jobs use maps whose keys have up to 8 bytes; those of `{name}` have {spec.key_size}")
+    return graft.placement.map_base + names.index(name), spec
+
+
+def _values(values: npt.NDArray[Any], n: int, spec: MapSpec) -> npt.NDArray[np.uint8]:
+    """Return the arguments as rows of bytes that fit the map."""
+    if values.dtype == np.uint8 and values.ndim == 2:
+        if values.shape != (n, spec.value_size):
+            raise fail("G0806", f"`values` has the shape {values.shape}; {n} jobs have {spec.value_size} bytes each")
+        return values
+    if spec.value_size > WORD_BYTES:
+        raise fail("G0806", f"`{spec.name}` has values of {spec.value_size} bytes: give them as uint8 (N, bytes)")
+    column = _column(values, n, "values")
+    return column.astype("<i8").view(np.uint8).reshape(n, WORD_BYTES)
 
 
 def _unique_tags(kernel: Kernel) -> None:

@@ -61,6 +61,7 @@ from kernel_model.handles import (
 from kernel_model.hosting import Program, Row
 from kernel_model.hosts import Host, script_rows
 from kernel_model.joblists import add_jobs
+from kernel_model.serving import NO_FAULTS, Act, Constant, Faults, Read, Store, add_service, keep_reads
 from kernel_model.suggestions import meant
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ class Kernel:
         self._starting: list[int] = []
         self._contexts: dict[str, Context] = {}
         self._hosts: dict[int, Host] = {}
-        self._images: dict[bytes, int] = {}
+        self._stores: dict[bytes | Store, int] = {}
         self._scratch: dict[tuple[int, str], int] = {}
         self.attached: list[Attachment] = []
         self.known_capabilities: dict[tuple[int, int], Capability] = {}
@@ -204,11 +205,14 @@ class Kernel:
         name: str,
         *,
         endpoint: Endpoint | None = None,
+        like: Server | None = None,
+        ops: Mapping[int, Act] | None = None,
         image: bytes | str | Path | None = None,
         block: int = 512,
         reply: bytes = b"",
         service_ns: Times = 1000,
         device_ns: Times = 0,
+        faults: Faults = NO_FAULTS,
         core: int = 0,
         priority: int = 8,
         capacity: int = 64,
@@ -217,23 +221,20 @@ class Kernel:
     ) -> Server:
         """Return a new server process: it replies with block number (the request's u64) of `image`, or with `reply`.
 
-        Without `endpoint` it gets one of its own. `service_ns` is its work for a request, `device_ns` a time that it
-        sleeps in each. With `passive` it runs on the context of the request that it serves, and on `context` only where
-        that is exhausted and it gives up the request (`core.budgets`). Raises OSError if the image cannot be read.
+        Or it does `ops`, acts by operation number (`kernel_model.serving`); or all that `like` does, with the same data
+        and at the same endpoint. Without `endpoint` it gets one of its own. `service_ns` is its work for a request,
+        `device_ns` a time that it sleeps in each, `faults` what goes wrong. With `passive` it runs on the context of
+        the request that it serves, and on `context` only where that is exhausted and it gives up the request
+        (`core.budgets`). Raises GraftError G0801 for what cannot be, OSError if the image cannot be read.
         """
-        endpoint = endpoint or self.endpoint(name, capacity)
-        if image is None:
-            rows = {"a": self.storage.store(reply), "b": len(reply), "c": 0}
+        endpoint = like.endpoint if like else endpoint or self.endpoint(name, capacity)
+        if like is not None:
+            row = int(self.tables.process[like.row]["row"])
         else:
-            data = image if isinstance(image, bytes) else Path(image).read_bytes()
-            if block < 1 or block % 8 or len(data) < block:
-                raise fail("G0801", f"server `{name}`: blocks of {block} bytes out of {len(data)}")
-            rows = {"a": self._image(data), "b": block, "c": len(data) // block}
-        row = self.storage.add("row", 2)
-        for field, value in rows.items():
-            self.tables.row[row][field] = value
-        self.tables.row[row + 1]["a"] = self.distribution(service_ns)
-        self.tables.row[row + 1]["b"] = NONE if device_ns == 0 else self.distribution(device_ns)
+            if ops is None and image is not None:
+                data = image if isinstance(image, bytes) else Path(image).read_bytes()
+                ops = {-1: Read(Store(data, block))}
+            row = add_service(self, name, ops or {-1: Constant(reply)}, service_ns, device_ns, faults)
         number = self._process(
             name, core, priority, tables.B_SERVER, context, passive, row=row, endpoint=endpoint.row, cq_capacity=64
         )
@@ -304,7 +305,7 @@ class Kernel:
             name, core, priority, tables.B_SCRIPT, context, passive, cq_capacity=completions, row=first
         )
         for offset, fields in enumerate(script_rows(self, number, rows, first)):
-            self.tables.row[first + offset] = fields
+            self.tables.row[first + offset] = (*fields, 0)  # field f is for servers
         if endpoint is not None:
             self.tables.process[number]["endpoint"] = endpoint.row
             self._own(endpoint, number)
@@ -362,10 +363,17 @@ class Kernel:
             row["owner"] = process
             core_capabilities.own(self.tables, int(row["root"]), process)
 
-    def _image(self, data: bytes) -> int:
-        if data not in self._images:
-            self._images[data] = self.storage.store(data)
-        return self._images[data]
+    def place_store(self, store: Store, shared: bool) -> int:
+        """Return where a store lies in the arena; `shared` with all stores of the same bytes that nobody writes to."""
+        key = store.data if shared else store
+        if key not in self._stores:
+            self._stores[key] = self.storage.store(store.data)
+        return self._stores[key]
+
+    def stored(self, store: Store) -> bytes:
+        """Return what a store of a server holds now."""
+        at = self._stores[store if store in self._stores else store.data]
+        return self.arena[at : at + len(store.data)].tobytes()
 
     def distribution(self, times: Times) -> int:
         """Return the row of a distribution of times."""
@@ -488,6 +496,14 @@ class Kernel:
             self._code[key] = compile_native(verified, counting=True)
         return self._code[key]
 
+    def keep_reads(self, server: Server, graft: Attachment, map: str, *, op: int = 0) -> None:
+        """Let `server` put each block that it reads with operation `op` into a map of `graft` under its number.
+
+        So a `request` handler at its endpoint can answer the next one. Raises GraftError G0802 or G0806 if that is not
+        the server's operation, or no map of such blocks.
+        """
+        keep_reads(self, server, graft, map, op)
+
     def map(self, graft: Attachment, name: str) -> MapView:
         """Return a graft's map for reading and writing. Ask again after a run: the arena may have moved."""
         names = [spec.name for spec in graft.program.maps]
@@ -515,19 +531,23 @@ class Kernel:
         tags: npt.NDArray[np.uint64] | None = None,
         map: str | None = None,
         keys: npt.NDArray[np.uint64] | None = None,
-        values: npt.NDArray[np.uint64] | None = None,
+        values: npt.NDArray[Any] | None = None,
+        result: str | None = None,
         arrivals_ns: npt.NDArray[Any] | None = None,
         think_ns: Times = 0,
         prepare_ns: float = 0,
+        patience_ns: float | None = None,
     ) -> Jobs:
         """Give a client jobs; the model does them without Python in between.
 
         `bodies`: of the first requests: uint64 (N,), or bytes as uint8 (N, length), or one for all (then `count`).
         `slot`, `op`: where they go, by names of `graft`'s declarations, or an endpoint and a number. Before each, the
-        library stores `values` (u64) under `keys` (default: the tag) in the graft's map `map`. `tags` default to
-        numbers that no other job of this kernel has; they must be unique. `arrivals_ns`: intended times (open loop);
-        without them the next job begins when there is depth for it, after `think_ns`. `prepare_ns`: work of the client
-        before each request.
+        library stores `values` (uint64 (N,), or uint8 (N, bytes of a value)) under `keys` (default: the tag) in the
+        graft's map `map`; at the end it takes from the map `result` what stands there under the key, as the answer.
+        `tags` default to numbers that no other job of this kernel has; they must be unique. `arrivals_ns`: intended
+        times (open loop); without them the next job begins when there is depth for it, after `think_ns`. `prepare_ns`:
+        work of the client before each request. `patience_ns`: a job that could not begin within so much of its
+        intended time ends `refused`; None: it waits for ever.
         """
         return add_jobs(
             self,
@@ -541,9 +561,11 @@ class Kernel:
             map=map,
             keys=keys,
             values=values,
+            result=result,
             arrivals_ns=arrivals_ns,
             think_ns=think_ns,
             prepare_ns=prepare_ns,
+            patience_ns=patience_ns,
         )
 
     def start_client(
@@ -605,6 +627,9 @@ class Kernel:
         if fault == tables.FAULT_MANY_SENDS:
             raise fail("G0808", "a handler that a server runs on its reply sent more than once",
                        notes=("the request is passed on with its reply right, of which there is one",))  # fmt: skip
+        if fault == tables.FAULT_STEER:
+            raise fail("G0808", "a handler that a server runs on a request steered it, but the server has received it",
+                       helps=("attach the graft to the server instead",))  # fmt: skip
         control = self.tables.machine.control[0]
         raise InternalError(
             f"a verified handler (row {number}) broke its proof: outcome {fault - 1}, fault {control['fault_kind']} at "

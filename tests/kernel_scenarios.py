@@ -12,6 +12,7 @@ import verifier
 from jit.hot import TierName
 from kernel_model import Client, Context, Endpoint, Exponential, Kernel, Process, Server, Uniform
 from kernel_model.hosting import Call, Cancel, Compute, Jump, Receive, Reply, Row, Sleep, Submit, Think, Wait
+from kernel_model.serving import Append, Faults, Read, Store, Write
 
 ANSWER = """
     r1 = 0
@@ -149,14 +150,15 @@ class Scenario:
         return {"context": self.draw.choice(self.contexts)} if self.contexts and self.draw.random() < 0.6 else {}
 
     def _servers(self) -> None:
-        image = chain_image(self.draw.randint(1, 6))
+        chain = Store(chain_image(self.draw.randint(1, 6)), 64)
+        log = Store(bytes(64 * 6), 64)
         for number in range(self.draw.randint(1, 3)):
             shared = self.endpoints[-1] if self.endpoints and self.draw.random() < 0.4 else None
             server = self.kernel.server(
                 f"server{number}",
                 endpoint=shared,
-                image=image,
-                block=64,
+                ops={0: self.draw.choice((Read(chain), Read(chain), Read(chain), Append(log, b"ack"), Write(chain)))},
+                faults=self.draw.choice((Faults(), Faults(), Faults(failed=0.2, short=0.2, short_bytes=4))),
                 service_ns=self.draw.choice((100, Exponential(300), Uniform(10, 500))),
                 device_ns=self.draw.choice((0, 0, 900)),
                 capacity=self.draw.choice((0, 1, 2, 8)),
@@ -210,13 +212,15 @@ class Scenario:
         elif kind == "kernel only":
             graft = proved(len(GRAFTS) + self.draw.randrange(len(KERNEL_ONLY)))
             on_request = graft.program.handlers[0].event == "request"
-            self.kernel.attach(graft, to=self.draw.choice(self.servers) if on_request else client, slots=at,
-                               engine=self.draw.choice(ENGINES))  # fmt: skip
+            place = self.kernel.load if on_request and self.draw.random() < 0.5 else self.kernel.attach
+            place(graft, to=self.draw.choice(self.servers) if on_request else client, slots=at,
+                  engine=self.draw.choice(ENGINES))  # fmt: skip
         n = self.draw.randint(1, 12)
         arrivals = np.cumsum([self.draw.randint(0, 800) for _ in range(n)]) if self.draw.random() < 0.4 else None
         self.kernel.jobs(
             client, slot=at["disk"], bodies=bytes(8), count=n, arrivals_ns=arrivals,
             think_ns=self.draw.choice((0, Exponential(100))), prepare_ns=self.draw.choice((0, 20)),
+            patience_ns=self.draw.choice((None, None, 400)),
         )  # fmt: skip
         self._start(client)
         return client

@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 
 from grafting.diagnostics import InternalError
-from kernel_model.workloads.plan import Computed, Literal, Part, Plan, Reply, Step, Whole, carry_out, chain
-from kernel_model.workloads.roles import READ, Blocks
+from kernel_model.serving import Reply
+from kernel_model.workloads.plan import Computed, Literal, Part, Plan, Step, Whole, carry_out, chain
+from kernel_model.workloads.roles import READ, Role, blocks
 
 CELLS = b"".join(next_.to_bytes(8, "little") + bytes([number] * 8) for number, next_ in enumerate((2, 9, 1)))
-STORE = Blocks(CELLS, 16)
+STORE = Role("store", blocks(CELLS, 16), 0)
 
 
 def serve(_role: str, op: int, body: bytes) -> Reply:

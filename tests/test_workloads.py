@@ -101,9 +101,9 @@ def test_a_lookup_below_the_cached_levels_begins_on_the_way_to_its_key() -> None
 
 
 def test_larger_blocks_hold_the_same_nodes() -> None:
-    data = catalogue.make(small("btree", hops=2, size=1024)).roles[0].data
+    (role,) = catalogue.make(small("btree", hops=2, size=1024)).roles
     tree = btree.tree(2)
-    node = data.answer(0, (1).to_bytes(8, "little")).body
+    node = role.answer(0, (1).to_bytes(8, "little")).body
     assert len(node) == 1024
     assert node[: btree.NODE_BYTES] == tree.data[btree.BLOCK_BYTES : btree.BLOCK_BYTES + btree.NODE_BYTES]
 

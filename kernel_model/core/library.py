@@ -1,6 +1,9 @@
 """The client's library: user mode that turns jobs into requests and completions into answers.
 
-A job is one lookup: a map entry that the handler will need, a first request, then as many steps as the handler says.
+A job is one operation: a map entry that the handler will need, a first request, then as many steps as the handler
+says, and an answer: the body of the last reply, or what the handlers have left in a map of results. In an open loop a
+job that could not begin within the client's `patience` ends `refused`.
+
 The library is the same for every mechanism. It runs the handler itself on a completion if the graft is only loaded, or
 if the kernel could not run it there (the completion says so); otherwise what it gets is the answer.
 
@@ -18,7 +21,7 @@ from typing import Final
 
 from grafting import hooks
 from jit.hot import hot
-from jit.maps import update
+from jit.maps import delete, find, update
 from jit.words import store64, u64
 from kernel_model.core.activation import (
     ON_FAILURE,
@@ -36,8 +39,8 @@ from kernel_model.core.billing import charge, payer, trace
 from kernel_model.core.chance import sample
 from kernel_model.core.lists import append, first, pop, unlink
 from kernel_model.core.parcels import drop_completion, drop_draft
-from kernel_model.core.pools import give_completion, take_request
-from kernel_model.core.prices import IN_USER, MAP_UPDATE, PREPARE, REAP
+from kernel_model.core.pools import copy_body, give_completion, room_for, take_request
+from kernel_model.core.prices import IN_USER, MAP_DELETE, MAP_LOOKUP, MAP_UPDATE, PREPARE, REAP
 from kernel_model.core.tables import (
     EAGAIN,
     J_DONE,
@@ -74,7 +77,6 @@ TAKEN: Final = hooks.TAKEN
 HELD_AT_ONCE: Final = 64  # drafts held by one graft, as in the kernel
 ONE: Final = 1
 DONE: Final = 0
-VALUE_AT: Final = 16  # of the scratch bytes: the key comes first
 
 
 @hot
@@ -179,8 +181,22 @@ def next_job(k: Tables, p: int) -> int:
         process["a"] = arrival
         return U_CALL
     process["job_next"] = k.job[j]["next"]
-    begin_job(k, p, j)
+    if k.meter[0]["now"] - arrival > process["patience"]:
+        give_up_job(k, p, j)
+    else:
+        begin_job(k, p, j)
     return U_BURST
+
+
+@hot
+def give_up_job(k: Tables, p: int, j: int) -> None:
+    """Job `j` has waited too long for its turn: it ends `refused`, and nothing is asked for it."""
+    process, job = k.process[p], k.job[j]
+    job["state"] = J_OPEN
+    job["submitted"] = k.meter[0]["now"]
+    process["open_jobs"] += 1
+    charge(k, payer(k, p), IN_USER, PREPARE, ONE)
+    end_job(k, p, j, NONE, REFUSED, -EAGAIN)
 
 
 @hot
@@ -244,12 +260,28 @@ def vet(k: Tables, p: int, g: int, h: int, r: int) -> None:
 
 @hot
 def put(k: Tables, map_: int, key: int, value: int) -> int:
-    """Store a value of up to 8 bytes under a key of up to 8 bytes in a map of a graft; 0 or a negated errno."""
+    """Store the value at arena offset `value` under a key of up to 8 bytes in a map of a graft; 0 or negated errno."""
     scratch = k.config[0]["scratch"]
     store64(k.arena, scratch, u64(key))
-    store64(k.arena, scratch + VALUE_AT, u64(value))
-    seed = u64(k.config[0]["map_seed"])
-    return int(update(k.arena, k.machine.maps[map_], seed, scratch, scratch + VALUE_AT))
+    return int(update(k.arena, k.machine.maps[map_], u64(k.config[0]["map_seed"]), scratch, value))
+
+
+@hot
+def take_result(k: Tables, p: int, j: int) -> None:
+    """Let the answer of job `j` be what its handlers have left in the map of results, and remove it there."""
+    job, account = k.job[j], payer(k, p)
+    map_, seed, scratch = k.machine.maps[job["result"]], u64(k.config[0]["map_seed"]), k.config[0]["scratch"]
+    charge(k, account, IN_USER, MAP_LOOKUP, ONE)
+    store64(k.arena, scratch, u64(job["key"]))
+    place = find(k.arena, map_, seed, scratch)
+    if place < 0:
+        return
+    length = map_["value_size"]
+    job["answer"] = copy_body(k, map_["values"] + place * map_["stride"], length)
+    job["answer_length"] = length
+    job["answer_room"] = room_for(length)
+    charge(k, account, IN_USER, MAP_DELETE, ONE)
+    delete(k.arena, map_, seed, scratch)
 
 
 @hot
@@ -260,7 +292,9 @@ def end_job(k: Tables, p: int, j: int, c: int, outcome: int, status: int) -> Non
     job = k.job[j]
     job["outcome"] = outcome
     job["status"] = status
-    if c != NONE:
+    if outcome == REPLIED and job["result"] != NONE:
+        take_result(k, p, j)
+    elif c != NONE:
         completion = k.completion[c]
         job["answer"] = completion["body"]
         job["answer_length"] = completion["length"]

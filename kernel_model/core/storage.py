@@ -20,7 +20,7 @@ RECORDS = {
     "process": tables.PROCESS, "endpoint": tables.ENDPOINT, "core": tables.CORE,
     "queue": tables.QUEUE, "graft": tables.GRAFT, "handler": tables.HANDLER,
     "slot": tables.SLOT, "context": tables.CONTEXT, "refill": tables.REFILL,
-    "job": tables.JOB, "row": tables.ROW, "distribution": tables.DISTRIBUTION,
+    "job": tables.JOB, "row": tables.ROW, "service": tables.SERVICE, "distribution": tables.DISTRIBUTION,
 }  # fmt: skip
 FIRST_ROWS = 16
 ARENA_BYTES = 1 << 25  # touched only where used
@@ -196,6 +196,7 @@ class Storage:
             row[name] = NONE
         row["state"] = tables.PARKED
         row["ready_at"] = NEVER
+        row["patience"] = NEVER
         row["queues"] = self.queues(tables.OBJECT_QUEUES)
         for name, value in fields.items():
             self.tables.process[p][name] = value

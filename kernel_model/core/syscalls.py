@@ -55,7 +55,6 @@ from kernel_model.core.tables import (
     NEVER,
     NONE,
     PARKED,
-    PEER_DIED,
     Q_DEFERRED,
     Q_DRAFTS,
     Q_REJECTS,
@@ -192,6 +191,8 @@ def sleep(k: Tables, p: int) -> None:
 def serve(k: Tables, p: int, call: int) -> None:
     """The calls of a server: end its request in one way or another, then receive the next (SYS_REPLY: not).
 
+    SYS_DROP a: without a reply, with outcome `a`.
+
     A request that was cancelled or timed out meanwhile is no longer there; what would have been its reply is dropped.
     To receive with a request in hand drops the right to reply to it.
     """
@@ -215,7 +216,7 @@ def serve(k: Tables, p: int, call: int) -> None:
         charge(k, account, IN_KERNEL, DISPATCH_REPLY, ONE)
         if call == SYS_DROP:
             if r != NONE:
-                finish(k, r, PEER_DIED, DONE)
+                finish(k, r, process["a"], DONE)
         elif r != NONE:
             reply(k, p, r)
     forget_reply(k, p)

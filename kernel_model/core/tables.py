@@ -99,6 +99,7 @@ PROCESS = _record(
     # of a thread that polls: whether it spins, and has seen a change; of a client with rings: RING_..., completions to
     # wait for, its polling thread, its place among those lined up there; of that thread: who is lined up
     "spinning noticed ring wanted poller poll_pending poll_next poll_first poll_last "
+    "patience "  # ps after its intended time that a job still begins
     "r0 r1 r2 r3 r4 r5"
 )
 CAPABILITY = _record(
@@ -179,11 +180,19 @@ HANDLER = _record(
     "address calls"
 )
 JOB = _record(
-    "next state owner tag capability op body length map key value arrival submitted finished outcome status "
+    # `value`: arena offset of the argument for `map`; `result`: map from which the answer is taken (NONE: none)
+    "next state owner tag capability op body length map key value result arrival submitted finished outcome status "
     "answer answer_length answer_room pending"
 )
 SLOT = _record("capability epoch promised")  # `promised`: the slot's own, made for a promise
-ROW = _record("op a b c d e")
+ROW = _record("op a b c d e f")
+SERVICE = _record(
+    # first act (a row of `row`) and how many, 0: the first for every operation; distributions of service and device
+    # time (NONE: no device)
+    "acts ops work device "
+    # injected: of 2**32 requests so many end with that status; of so many replies no more than that length is given
+    "fail_rate fail_status short_rate short_length"
+)
 DISTRIBUTION = _record("kind a b")
 POOL = _record("head free")
 TRACE = _record("time what a b c d")
@@ -214,7 +223,8 @@ class Tables(NamedTuple):
     refill: Any
     consumed: Any  # ps by context and kind, see `contexts`
     job: Any
-    row: Any  # scripts
+    row: Any  # scripts, and what servers do
+    service: Any
     distribution: Any
     pool: Any  # free lists: P_REQUEST and so on, then body classes
     spent: Any
@@ -343,9 +353,11 @@ UNSHARED: Final = -2  # fuel of a timer armed by the activation under way, befor
 
 # what stopped the model (`meter.fault`): 1 + how the machine ended a verified program, or
 FAULT_MANY_SENDS: Final = 100  # a server's handler sent more than once: a request can be passed on only once
+FAULT_STEER: Final = 101  # a server's `request` handler steered: it has received the request already
 
 # errno values that operations return, negated (Linux's numbers)
 EPERM, ENOENT, EBADF, EAGAIN, ENOMEM, EINVAL, EPIPE, ENODATA = 1, 2, 9, 11, 12, 22, 32, 61
+ENOSPC: Final = 28
 ECONNRESET, ETIMEDOUT, ECONNREFUSED, ECANCELED, ENOTSUP = 104, 110, 111, 125, 95
 
 STATUS_OF: Final = (0, 0, ETIMEDOUT, ECANCELED, EPIPE, ECONNRESET, ECONNREFUSED, ENODATA)

@@ -25,7 +25,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernel_model.mechanisms.counts import Equal, Prediction
-from kernel_model.workloads.workload import Binding, Closed, Core, Workload
+from kernel_model.serving import Act
+from kernel_model.workloads.roles import Role
+from kernel_model.workloads.workload import Binding, Closed, Core, Servers, Serving, Workload
 
 if TYPE_CHECKING:
     from kernel_model.handles import Attachment, Client, Endpoint, Jobs, Mode, Process, Server
@@ -145,29 +147,36 @@ def add_clients(kernel: Kernel, workload: Workload) -> tuple[Client, ...]:
 
 
 def add_servers(kernel: Kernel, workload: Workload) -> Service:
-    """Make the workload's servers, all at one endpoint.
+    """Make the workload's servers.
 
-    They take turns, since the longest waiter receives next: with a server for each of d steps, step i of every
-    operation is served by process i mod d.
+    Processes of one role are all at one endpoint. They take turns, since the longest waiter receives next: with a
+    server for each of d steps, step i of every operation is served by process i mod d. Several roles have a process
+    each, or, with one server, share it and its endpoint.
     """
-    core = CLIENT_CORE if workload.topology.core is Core.SAME else CLIENT_CORE + 1
-    (role,) = workload.roles
-    endpoint = None
-    servers = []
-    for number in range(workload.processes):
-        server = kernel.server(
+    topology, roles = workload.topology, workload.roles
+    core = CLIENT_CORE if topology.core is Core.SAME else CLIENT_CORE + 1
+    passive = topology.serving is Serving.PASSIVE
+
+    def add(role: Role, ops: Mapping[int, Act], number: int) -> Server:
+        return kernel.server(
             f"server{number}",
-            endpoint=endpoint,
-            image=role.data.image,
-            block=role.data.block_bytes,
+            ops=ops,
             service_ns=role.service_ns,
             device_ns=role.device_ns,
+            faults=role.faults,
             core=core,
+            passive=passive,
         )
-        endpoint = server.endpoint
-        servers.append(server)
-    assert endpoint is not None, "a workload has at least one process"
-    return Service({role.name: endpoint}, tuple(servers))
+
+    if len(roles) > 1 and topology.servers is Servers.EACH:
+        servers = [add(role, role.ops, number) for number, role in enumerate(roles)]
+        return Service({role.name: s.endpoint for role, s in zip(roles, servers, strict=True)}, tuple(servers))
+    first = add(roles[0], {op: act for role in reversed(roles) for op, act in role.ops.items()}, 0)
+    others = [
+        kernel.server(f"server{number}", like=first, core=core, passive=passive)
+        for number in range(1, workload.processes)
+    ]
+    return Service({role.name: first.endpoint for role in roles}, (first, *others))
 
 
 Place = Callable[["Client", Mapping[str, Any]], "Attachment"]
@@ -215,6 +224,7 @@ def deal(
             op=binding.op_number,
             bodies=operations.first[number::n],
             map=binding.argument_map or None,
+            result=binding.result_map or None,
             values=None if operations.values is None else operations.values[number::n],
             arrivals_ns=None if times is None else times[number::n],
             think_ns=arrivals.think_ns if isinstance(arrivals, Closed) else 0,

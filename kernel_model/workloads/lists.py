@@ -25,7 +25,7 @@ from kernel_model.workloads import btree
 from kernel_model.workloads.answers import not_replied, unequal
 from kernel_model.workloads.kinds import COMMON, Kind, Settings
 from kernel_model.workloads.plan import Literal, Part, chain
-from kernel_model.workloads.roles import READ, Blocks, Role
+from kernel_model.workloads.roles import READ, Role, blocks
 from kernel_model.workloads.workload import Answer, Operations, Workload, words
 
 CELL_BYTES = 16
@@ -83,7 +83,7 @@ def build(settings: Settings) -> Workload:
         data=cells.source,
         sample="list_chase.graft",
         plan=chain("store", READ, Literal(), lambda step: Part(step, 0, POINTER), left + 1),
-        roles=(Role("store", Blocks(image(cells, settings.size), settings.size), settings.work_ns),),
+        roles=(Role("store", blocks(image(cells, settings.size), settings.size), settings.work_ns),),
         operations=Operations(
             (words(cells.order[begin + settings.cached]),), np.full(settings.operations, left, np.uint64)
         ),

@@ -21,7 +21,7 @@ from kernel_model.workloads import btree
 from kernel_model.workloads.answers import not_replied
 from kernel_model.workloads.kinds import COMMON, Kind, Settings
 from kernel_model.workloads.plan import Computed, Literal, chain
-from kernel_model.workloads.roles import READ, Blocks, Role
+from kernel_model.workloads.roles import READ, Role, blocks
 from kernel_model.workloads.workload import Answer, Closed, Operations, Topology, Workload, words
 
 ABSENT_ONE_IN = 8  # keys that are not in the tree
@@ -91,7 +91,7 @@ def lookups_in(tree: btree.Tree, settings: Settings) -> Workload:
         data=f"{tree.records.source}, fan-out {tree.shape.fan_out}",
         sample="btree_lookup.graft",
         plan=chain("disk", READ, Literal(), Computed, settings.hops - settings.cached),
-        roles=(Role("disk", Blocks(_blocks(tree, settings.size), settings.size), settings.work_ns),),
+        roles=(Role("disk", blocks(_blocks(tree, settings.size), settings.size), settings.work_ns),),
         operations=Operations((words(_starts(tree, keys, settings.cached)),), keys),
         arrivals=settings.arrivals,
         topology=settings.topology,

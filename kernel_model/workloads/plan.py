@@ -24,6 +24,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from grafting.diagnostics import InternalError
+from kernel_model.serving import Reply
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,14 +113,6 @@ class Plan:
         for step in self.steps:
             depths.append(1 + max((depths[need] for need in step.needs), default=0))
         return max(depths)
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What a server answers: status 0 or a negated errno, and a body."""
-
-    status: int
-    body: bytes
 
 
 Serve = Callable[[str, int, bytes], Reply]

@@ -29,7 +29,8 @@ from numpy.typing import NDArray
 
 from grafting.diagnostics import fail
 from grafting.program import MapKind, MapSpec, OpSpec, Program, SlotSpec
-from kernel_model.workloads.plan import Plan, Reply, carry_out
+from kernel_model.serving import Reply
+from kernel_model.workloads.plan import Plan, carry_out
 from kernel_model.workloads.roles import Role
 
 U64_BYTES = 8
@@ -211,7 +212,7 @@ class Workload:
         return carry_out(
             self.plan,
             self.operations.literals(operation),
-            lambda role, op, body: self.role(role).data.answer(op, body),
+            lambda role, op, body: self.role(role).answer(op, body),
         )
 
 
@@ -257,7 +258,7 @@ def _by_name(program: Program, workload: Workload) -> Binding | None:
 
 
 def _by_shape(program: Program, workload: Workload) -> Binding:
-    longest = max(role.data.reply_bytes for role in workload.roles)
+    longest = max(role.reply_bytes for role in workload.roles)
     reads = [(slot, op) for slot in program.slots for op in slot.protocol.ops if _reads(slot, op, longest)]
     maps = [spec for spec in program.maps if _arguments(spec)]
     if len(workload.roles) != 1 or workload.result_map or len(reads) != 1 or len(maps) != 1:
