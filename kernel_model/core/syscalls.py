@@ -55,6 +55,7 @@ from kernel_model.core.tables import (
     NEVER,
     NONE,
     PARKED,
+    PEER_DIED,
     Q_DEFERRED,
     Q_DRAFTS,
     Q_REJECTS,
