@@ -212,3 +212,31 @@ def test_a_point_runs_alike_in_both_tiers() -> None:
     one, two = run(point, tier="python"), run(point, tier="numba")
     assert isinstance(one, Outcome)
     assert one == two
+
+
+def test_on_several_cores_runs_at_the_least_and_the_greatest_prices_bound_the_median() -> None:
+    """With one client in a closed loop time is the longest path through the charges, which grows with every price."""
+    outcome = run(replace(ONE_POINT, place="other"), tier="python")
+    assert isinstance(outcome, Outcome)
+    assert outcome.sensitivity is None
+    assert outcome.band is not None
+    assert outcome.band[0] < outcome.summary.p50 < outcome.band[1]
+
+
+def test_the_bracket_of_a_sum_is_not_narrower_than_its_band() -> None:
+    """Where both are known: prices each at their end allow more than the figures they are derived from."""
+    waiting = run(replace(ONE_POINT, think_ns=100), tier="python")
+    busy = run(ONE_POINT, tier="python")
+    assert isinstance(waiting, Outcome)
+    assert isinstance(busy, Outcome)
+    assert waiting.bracket is not None
+    assert busy.sensitivity is not None
+    low, high = busy.sensitivity.band()
+    assert waiting.bracket[0] - waiting.summary.p50 <= (low - busy.summary.p50) * 0.99
+    assert waiting.bracket[1] - waiting.summary.p50 >= (high - busy.summary.p50) * 0.99
+
+
+def test_where_queues_form_there_is_no_band() -> None:
+    outcome = run(replace(ONE_POINT, load=50e3), tier="python")
+    assert isinstance(outcome, Outcome)
+    assert outcome.band is None

@@ -26,8 +26,8 @@ profile's clock rate.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from enum import Enum
 
 import numpy as np
@@ -145,6 +145,18 @@ class Profile:
     def worst(self) -> NDArray[np.int64]:
         """An upper bound of each primitive's price in picoseconds: what admission multiplies proven bounds by."""
         return _table({name: figure.worst for name, figure in self.primitives.items()})
+
+    def at_end(self, end: Callable[[Iterable[int]], int]) -> Profile:
+        """Return this profile with every price at its least (`end` = min) or greatest (max), each for itself.
+
+        Wider than what the figures allow together: a derived price falls as a given one rises. No price is below 0.
+        """
+        moved = {name: figure.value for name, figure in self.primitives.items()}
+        for ends in self.uncertain.values():
+            for index in {*ends.low, *ends.high}:
+                moved[prices.PRIMITIVES[index].name] += end((0, ends.low.get(index, 0), ends.high.get(index, 0)))
+        figures = {name: replace(figure, value=max(0, moved[name])) for name, figure in self.primitives.items()}
+        return replace(self, primitives=figures)
 
     @property
     def short_digest(self) -> str:

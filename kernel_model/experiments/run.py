@@ -7,14 +7,21 @@ begin, and what is counted is what happens from there to the end. **Every** answ
 one, or an operation that did not end in a reply, raises, for figures of a run that computed something else are worth
 nothing. A count that was not as predicted is a *miss* and is kept beside the result.
 
-What the profile's uncertain figures mean for a result follows from the counts (`costs.bands`).
+What the profile's uncertain figures mean for a result follows from the counts (`costs.bands`) where an operation takes
+the sum of what is charged for it: one client in a closed loop that keeps its one core busy. With several cores, or a
+device that is waited for, things overlap, and the time of an operation is the longest path through them, which counts
+do not know. But with one client in a closed loop that path only grows with every price, as long as the same things
+happen; so two further runs, with every price at its least and at its greatest, bound it (`_bracket`). They are believed
+only if all their counts are those of the run itself. With several clients or an open loop queues form, and no bound is
+given: how long they are has no simple relation to prices (R. L. Graham, *Bounds on multiprocessing timing anomalies*,
+SIAM J. Appl. Math. 17(2), 1969).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,7 +31,7 @@ from grafting.diagnostics import fail
 from jit.hot import TierName
 from kernel_model.accounting import graft_accounts
 from kernel_model.core import prices
-from kernel_model.costs.bands import Sensitivity, sensitivity
+from kernel_model.costs.bands import sensitivity
 from kernel_model.experiments.point import Point
 from kernel_model.experiments.preparation import completed, profile_of, scenario_of
 from kernel_model.kernel import Kernel
@@ -60,21 +67,41 @@ def measure(
     unable = mechanism.unable(scenario.workload, point.core_count)
     if unable is not None:
         return unable
-    predicted = mechanism.predict(scenario.workload)
-    kernel, stage = build(point, scenario, mechanism, tier)
-    kernel.run()  # the servers start and wait for their first request
-    before = _snapshot(kernel, stage)
-    stage.start()
-    kernel.run()
-    return _outcome(point, scenario, kernel, stage, before, predicted)
+    predicted, profile = mechanism.predict(scenario.workload), profile_of(point.profile)
+
+    def at(prices: Profile) -> Outcome:
+        kernel, stage = build(point, scenario, mechanism, prices, tier)
+        kernel.run()  # the servers start and wait for their first request
+        before = _snapshot(kernel, stage)
+        stage.start()
+        kernel.run()
+        return _outcome(point, scenario, prices, kernel, stage, before, predicted)
+
+    outcome = at(profile)
+    if outcome.sensitivity is None and point.clients == 1 and point.load is None and profile.uncertain:
+        return replace(outcome, bracket=_bracket(outcome, at(profile.at_end(min)), at(profile.at_end(max))))
+    return outcome
+
+
+def _bracket(outcome: Outcome, least: Outcome, greatest: Outcome) -> tuple[float, float] | None:
+    """Return the medians at the least and the greatest prices, None if other things happened there than in the run."""
+    if not outcome.did_the_same_as(least) or not outcome.did_the_same_as(greatest):
+        return None
+    return least.summary.p50, greatest.summary.p50
 
 
 def build(
-    point: Point, scenario: Scenario, mechanism: Mechanism, tier: TierName = "numba", *, trace: bool = False
+    point: Point,
+    scenario: Scenario,
+    mechanism: Mechanism,
+    profile: Profile,
+    tier: TierName = "numba",
+    *,
+    trace: bool = False,
 ) -> tuple[Kernel, Stage]:
     """Return the kernel of a completed point, and in it the mechanism with its workload, ready to run."""
     kernel = Kernel(
-        profile_of(point.profile),
+        profile,
         seed=point.seed,
         engine=tier,
         cores=point.core_count,
@@ -90,17 +117,20 @@ def build(
 def _outcome(
     point: Point,
     scenario: Scenario,
+    profile: Profile,
     kernel: Kernel,
     stage: Stage,
     before: _Snapshot,
     predicted: Prediction,
 ) -> Outcome:
-    after, profile = _snapshot(kernel, stage), profile_of(point.profile)
+    after = _snapshot(kernel, stage)
     results = stage.results()
     _check(point, scenario, kernel, results)
     accounts = _difference(after.accounts, before.accounts)
     totals = together(accounts, accounts)
     counts = observed(totals, after.wake_ups - before.wake_ups)
+    spent = _difference(after.spent, before.spent)
+    is_sum = _is_sum(point, spent)
     latency, window = _latencies(results, point.warm_up, before.now)
     statistics = kernel.statistics
     return Outcome(
@@ -115,8 +145,8 @@ def _outcome(
         counts=counts,
         predicted=predicted,
         accounts=accounts,
-        spent=_difference(after.spent, before.spent),
-        sensitivity=_sensitivity(point, profile, totals, latency),
+        spent=spent,
+        sensitivity=sensitivity(profile, totals, point.operations, latency.percentile(50)) if is_sum else None,
         longest_section_ps=round(statistics.longest_section_ns * 1000),
         worst_release_ps=round(statistics.worst_release_ns * 1000),
         grafts=graft_accounts(kernel),
@@ -129,11 +159,11 @@ def _context(use: Use) -> dict[str, int]:
     return {"user": use.user_ps, "kernel": use.kernel_ps, "graft": use.graft_ps, "lock": use.lock_ps}
 
 
-def _sensitivity(point: Point, profile: Profile, totals: Mapping[str, int], latency: Histogram) -> Sensitivity | None:
-    """Return how uncertain figures move the median, where an operation's time is the sum of what is charged for it."""
-    if point.core_count > 1 or point.clients != 1 or point.load is not None:
-        return None
-    return sensitivity(profile, totals, point.operations, latency.percentile(50))
+def _is_sum(point: Point, spent: Mapping[str, Mapping[str, int]]) -> bool:
+    """Whether the time of an operation is the sum of what is charged for it: nothing waits, overlaps or interferes."""
+    waits = any(spent[account].get("idle", 0) for account in spent)
+    others = any(account.startswith("bystander") for account in spent)
+    return point.core_count == 1 and point.clients == 1 and point.load is None and not waits and not others
 
 
 def _latencies(results: npt.NDArray[np.void], warm_up: float, start: int) -> tuple[Histogram, int]:
@@ -190,7 +220,7 @@ def traced(point: Point, *, tier: TierName = "numba") -> Kernel | CannotExpress:
     unable = mechanism.unable(scenario.workload, point.core_count)
     if unable is not None:
         return unable
-    kernel, stage = build(point, scenario, mechanism, tier, trace=True)
+    kernel, stage = build(point, scenario, mechanism, profile_of(point.profile), tier, trace=True)
     kernel.run()
     stage.start()
     kernel.run()

@@ -82,11 +82,21 @@ class Group:
         return estimate([theirs / own for own, theirs in pairs])
 
     def speed_up_band(self, mechanism: str, over: str = BASELINE) -> tuple[float, float] | None:
-        """Return the least and the greatest speed-up that the profile's uncertain figures allow."""
+        """Return the least and the greatest speed-up that the profile's uncertain figures allow.
+
+        Where time is no sum of charges, it is the range of three pairs of runs under the same prices: the typical, the
+        least and the greatest ones. That is no bound, but what lies on either side of 1 there is not certain.
+        """
         mine, other = self.of(mechanism), self.of(over)
-        if mine is None or other is None or mine.sensitivity is None or other.sensitivity is None:
+        if mine is None or other is None:
             return None
-        return mine.sensitivity.speed_up_over(other.sensitivity)
+        if mine.sensitivity and other.sensitivity:
+            return mine.sensitivity.speed_up_over(other.sensitivity)
+        if mine.bracket is None or other.bracket is None:
+            return None
+        pairs = ((mine.summary.p50, other.summary.p50), *zip(mine.bracket, other.bracket, strict=True))
+        quotients = [theirs / own for own, theirs in pairs]
+        return min(quotients), max(quotients)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from kernel_model.accounting import GraftAccount
+from kernel_model.core.prices import UNIT_PRICED
 from kernel_model.costs.bands import Sensitivity
 from kernel_model.experiments.point import Point
 from kernel_model.mechanisms.counts import AccountCounts, Counts, Prediction, together
@@ -33,9 +34,10 @@ class Outcome:
     `counts` are totals over all operations, as are `predicted`, `accounts` (by account and primitive) and `spent` (ps
     by account and category), of which `charging_ps` is what the charge mode itself costs: reading clocks, switching
     accounts. `sensitivity` says how the profile's uncertain figures move the median (None: time is no sum of charges
-    there). `longest_section_ps` is the longest time that the kernel was not preemptible, `worst_release_ps` the longest
-    that a ready thread of the highest priority waited for a core. `grafts`: what each graft did, start-up of the
-    servers included; `contexts`: ps by scheduling context and kind. `misses`: the counts that were not as predicted.
+    there); `bracket` is the median (ps) with every price at its least and at its greatest, where that bounds it.
+    `longest_section_ps` is the longest time that the kernel was not preemptible, `worst_release_ps` the longest that a
+    ready thread of the highest priority waited for a core. `grafts`: what each graft did, start-up of the servers
+    included; `contexts`: ps by scheduling context and kind. `misses`: the counts that were not as predicted.
 
     `runs` runs are in it, of which `estimates` has the means and their confidence intervals, by figure
     (`experiments.replicate`). `profile`, `data` and `arrivals` are descriptions.
@@ -58,6 +60,7 @@ class Outcome:
     worst_release_ps: int
     grafts: tuple[GraftAccount, ...] = ()
     contexts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    bracket: tuple[float, float] | None = None
     misses: tuple[str, ...] = ()
     runs: int = 1
     estimates: Mapping[str, Estimate] = field(default_factory=dict)
@@ -85,7 +88,11 @@ class Outcome:
     @property
     def band(self) -> tuple[float, float] | None:
         """The least and the greatest median (ps) that the profile's uncertain figures allow."""
-        return self.sensitivity.band() if self.sensitivity else None
+        return self.sensitivity.band() if self.sensitivity else self.bracket
+
+    def did_the_same_as(self, other: Outcome) -> bool:
+        """Whether both runs have the same counts of everything but time that passed."""
+        return {a: _deeds(by) for a, by in self.accounts.items()} == {a: _deeds(by) for a, by in other.accounts.items()}
 
     @property
     def as_predicted(self) -> bool:
@@ -125,6 +132,10 @@ class Outcome:
             misses=(*self.misses, *other.misses),
             runs=self.runs + other.runs,
         )
+
+
+def _deeds(counts: Mapping[str, int]) -> dict[str, int]:
+    return {name: count for name, count in counts.items() if name not in UNIT_PRICED}
 
 
 def _sum(one: AccountCounts, two: AccountCounts) -> dict[str, dict[str, int]]:

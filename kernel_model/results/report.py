@@ -153,8 +153,8 @@ def bounds(table: Table) -> Iterator[str]:
 
 
 NO_BAND = (
-    "No band: with several clients or an open loop queues form, and how long they are is no sum of prices; "
-    "repeat the run with other profiles to see what it rests on."
+    "No band: where queues form, or where other prices make other things happen, uncertain prices give no bound; "
+    "run it with other profiles to see what it rests on."
 )
 
 
