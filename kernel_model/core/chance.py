@@ -9,6 +9,7 @@ adds ln(2**12) and draws again, which is exact because the distribution has no m
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any, Final
 
@@ -29,8 +30,9 @@ _LAST: Final = round(math.log(_CELLS) * (1 << _SCALE))
 CONSTANT, UNIFORM, EXPONENTIAL = range(3)
 
 
+@functools.cache
 def quantiles() -> Any:
-    """Return the table of exponential quantiles, int64, one more than there are cells."""
+    """Return the table of exponential quantiles, int64, one more than there are cells; nobody writes to it."""
     points = [round(-math.log1p(-i / _CELLS) * (1 << _SCALE)) for i in range(_CELLS)]
     return np.array([*points, points[-1]], np.int64)
 

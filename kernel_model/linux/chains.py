@@ -11,7 +11,7 @@ place in a table. Client and server are processes on one core with a TCP connect
 What a way takes is predicted from single primitives, measured before any chain is run (`primitives`):
 
     message        write and read of a TCP connection by one process: two crossings and the stack, nobody waits
-    handover       blocking one process, making the other ready, changing to it: wake + switch (`calibration.system`)
+    handover       blocking one process, making the other ready, changing to it (`calibration.system`, from pipes)
     activation     write and read of a socket whose program puts the message into its own receive queue
 
     round trips(k) = 2 k (message + handover)
@@ -36,7 +36,7 @@ import numpy as np
 from grafting import Program, hooks, isa
 from grafting.isa import Instruction
 from kernel_model.calibration import system
-from kernel_model.calibration.samples import Measured, Probe, Series, by_round, figure, in_rounds, processor_ns
+from kernel_model.calibration.samples import Measured, Probe, Series, figure, in_rounds, processor_ns
 from kernel_model.linux import bpf
 from kernel_model.linux.loops import LEFT, Words, loops, unavailable
 from kernel_model.validation.predictions import Prediction
@@ -120,7 +120,6 @@ def _program(sockmap: int) -> list[Instruction]:
 def primitives(rounds: int) -> dict[str, Measured]:
     """Measure what the predictions are made of, ns."""
     series: dict[str, Series] = system.measure(rounds)
-    series["handover"] = by_round(lambda wake, switch: wake + switch, series["wake"], series["switch"])
     with system.one_core(), connection(grafted=False) as plain, connection(grafted=True) as grafted:
         series |= in_rounds({"message": _message(plain), "activation": _activation(grafted)}, rounds)
     return {name: figure(values) for name, values in series.items()}
