@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from jit.runs import Activity, RawResult, RunResult
     from verifier import Rejected, Verified
 
-MODEL_COMMANDS = ("calibrate", "compare", "profile", "sweep")
+MODEL_COMMANDS = ("calibrate", "compare", "paging", "profile", "sweep")
 """Commands in files of their own, `kernel_model/commands/NAME.py`."""
 
 

@@ -238,6 +238,22 @@ class Delete:
 
 
 @dataclass(frozen=True, slots=True)
+class Touch:
+    """Touch `count` pages of the process's memory from number `first` on (`kernel_model.memory`)."""
+
+    first: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """Say that the next turn will touch these pages; means something for a process whose pages come by hint."""
+
+    first: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class Think:
     """Scripts only: work for a random time."""
 
@@ -254,11 +270,21 @@ class Jump:
 
 Action = (
     Compute | Call | Submit | Pipeline | Wait | Sleep | Cancel | Receive | Reply | Forward | Keep | ReplyTo | Mint
-    | Revoke | Delete
+    | Revoke | Delete | Touch | Hint
 )  # fmt: skip
 Row = Action | Think | Jump
 Script = Generator[Action, Any, None]
 Program = Callable[["Kernel", "Process"], Script]
+
+
+def touch(first: int, count: int = 1) -> Touch:
+    """Touch pages; those that are out are read meanwhile."""
+    return Touch(first, count)
+
+
+def hint(first: int, count: int = 1) -> Hint:
+    """Declare the pages of the next turn."""
+    return Hint(first, count)
 
 
 def compute(ns: int) -> Compute:

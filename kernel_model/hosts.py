@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from grafting.diagnostics import InternalError, fail
 from jit.hot import tier
 from kernel_model import capabilities, hosting
-from kernel_model.core import lists, parcels, pools, promises, routes, scripts, tables
+from kernel_model.core import lists, paging, parcels, pools, promises, routes, scripts, tables
 from kernel_model.core.tables import NEVER, NONE, Tables
 
 if TYPE_CHECKING:
@@ -39,6 +39,10 @@ class Host:
 
     def resume(self) -> None:
         """Give the generator what its last action came to, and take its next one."""
+        if isinstance(self.action, hosting.Touch) and self._process["call"] == tables.SYS_FAULT:
+            self._process["call"] = tables.SYS_PARK
+            self._begin(self.action)  # one page has come; perhaps others are out
+            return
         try:
             if self._process["told_late"] and self.request is not None:
                 self._process["told_late"] = 0
@@ -77,6 +81,10 @@ class Host:
                 self._ask(tables.SYS_SLEEP, now + ns * PS)
             case hosting.Cancel(tag):
                 self._ask(tables.SYS_CANCEL, _word(tag))
+            case hosting.Touch(first, count):
+                self._touch(first, count)
+            case hosting.Hint(first, count):
+                self._ask(tables.SYS_HINT, first, count)
             case hosting.Receive(slots):
                 self._needs_endpoint()
                 self._process["landing"] = slots
@@ -103,6 +111,17 @@ class Host:
                 self._ask(tables.SYS_DELETE, capabilities.to_delete(self.kernel, capability).row)
             case _:
                 raise fail("G0811", f"a process yielded {action!r}, which is no action of kernel_model.hosting")
+
+    def _touch(self, first: int, count: int) -> None:
+        """Go on at once if the pages are all there, else fault on the first that is not."""
+        if first < 0 or count < 0 or first + count > self._process["page_count"]:
+            raise fail("G0811", f"a process touched pages {first} .. {first + count} of {self._process['page_count']}",
+                       helps=("give it memory: kernel.pages(process, count)",))  # fmt: skip
+        page = paging.touch(self.kernel.tables, self.row, first, count)
+        if page == NONE:
+            self._process["stage"] = READY_TO_WORK
+        else:
+            self._ask(tables.SYS_FAULT, page)
 
     def _needs_endpoint(self) -> None:
         if self._process["endpoint"] == NONE:
@@ -184,7 +203,7 @@ class Host:
     def _result(self, action: hosting.Action) -> Any:
         process = self._process
         match action:
-            case hosting.Compute() | hosting.Sleep():
+            case hosting.Compute() | hosting.Sleep() | hosting.Touch() | hosting.Hint():
                 return None
             case hosting.Call():
                 if process["result"] < 0:
@@ -293,6 +312,10 @@ def script_rows(kernel: Kernel, process: int, rows: Sequence[hosting.Row], first
                 yield scripts.WAIT, count, 0, 0, 0, 0
             case hosting.Jump(to, times):
                 yield scripts.JUMP, first + to, times, 0, 0, 0
+            case hosting.Touch(at, count):
+                yield scripts.TOUCH, at, count, 0, 0, 0
+            case hosting.Hint(at, count):
+                yield scripts.HINT, at, count, 0, 0, 0
             case hosting.Cancel(tag):
                 yield scripts.CANCEL, _word(tag), 0, 0, 0, 0
             case hosting.Receive():

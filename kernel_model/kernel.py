@@ -61,6 +61,7 @@ from kernel_model.handles import (
 from kernel_model.hosting import Program, Row
 from kernel_model.hosts import Host, script_rows
 from kernel_model.joblists import add_jobs
+from kernel_model.memory import Ahead, Paging, add_memory, add_pages, paging_of
 from kernel_model.serving import NO_FAULTS, Act, Constant, Faults, Read, Store, add_service, keep_reads
 from kernel_model.suggestions import meant
 
@@ -435,6 +436,29 @@ class Kernel:
         """Delete a capability at the present time; what was derived from it stays."""
         row = capabilities.to_delete(self, capability).row
         self._command(max(int(self.tables.capability[row]["owner"]), 0), endings.C_DELETE, row)
+
+    # --- memory -------------------------------------------------------------------------------------------------------
+
+    def memory(self, *, frames: int, fetch_ns: float = 80_000, near: int = 1, lead_ns: float = 100_000) -> None:
+        """Give the kernel `frames` page frames, all free; reading a page takes its device `fetch_ns`.
+
+        A thread's turn is foretold `near` places before the head of its run queue, or `lead_ns` before its timer.
+        Raises GraftError G0801.
+        """
+        add_memory(self, frames, fetch_ns, near, lead_ns)
+
+    def pages(self, process: Process, count: int, *, ahead: Ahead = "fault", instruction: int = 0) -> None:
+        """Give a process `count` pages, all out, to touch (`hosting.touch`).
+
+        `ahead`: how those of its next turn come in beforehand: not at all, the page of its `instruction`, those that it
+        hinted (`hosting.hint`), or what its `schedule` handlers hint. Raises GraftError G0801.
+        """
+        add_pages(self, process, count, ahead, instruction)
+
+    @property
+    def paging(self) -> Paging:
+        """What paging did so far."""
+        return paging_of(self)
 
     # --- grafts -------------------------------------------------------------------------------------------------------
 

@@ -24,6 +24,7 @@ from kernel_model.core.heap import drop_timer, set_timer
 from kernel_model.core.helpers import forget_timer
 from kernel_model.core.lists import first, pop, unlink
 from kernel_model.core.ops import is_under_way, withdraw
+from kernel_model.core.paging import release_pages
 from kernel_model.core.parcels import drop_completion, drop_draft, drop_parcel
 from kernel_model.core.prices import IN_KERNEL, VISIT
 from kernel_model.core.replies import discard_drafts
@@ -123,8 +124,12 @@ def stop(k: Tables, p: int) -> None:
     if process["timer"] != NONE:
         drop_timer(k, process["timer"])
         process["timer"] = NONE
+    if process["lead_timer"] != NONE:
+        drop_timer(k, process["lead_timer"])
+        process["lead_timer"] = NONE
     cut_burst(k, p)
     process["state"] = DEAD
+    release_pages(k, p)
 
 
 @hot

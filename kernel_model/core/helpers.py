@@ -17,6 +17,7 @@ from jit.words import i64, u64
 from kernel_model.core.billing import charge
 from kernel_model.core.heap import drop_timer, set_timer
 from kernel_model.core.lists import append, first, unlink
+from kernel_model.core.paging import hint
 from kernel_model.core.pools import copy_body, give_body, room_for
 from kernel_model.core.prices import HELPER_COPY_BYTE
 from kernel_model.core.promises import dispatch, must_wait
@@ -77,11 +78,19 @@ def serve_helper(k: Tables, g: int, account: int, category: int) -> int:
     elif number == H_RELEASE:
         result = release(k, g, i64(m.registers[1]), i64(m.registers[2]))
     elif number == H_HINT:
-        result = DONE  # advice: nothing is paged out in this model
+        result = take_hint(k, g)
     else:
         result = answer_from_body(k, account, category)
     resume(m, result)
     return DONE
+
+
+@hot
+def take_hint(k: Tables, g: int) -> int:
+    """Helper 1007: advice, which means something in the kernel and where pages can be out."""
+    if k.memory[0]["frames"] == 0 or k.meter[0]["in_user"] != 0:
+        return DONE
+    return hint(k, k.graft[g]["process"], i64(k.machine.registers[1]), i64(k.machine.registers[2]))
 
 
 # --- answer -----------------------------------------------------------------------------------------------------------

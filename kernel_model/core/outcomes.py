@@ -297,5 +297,8 @@ def stop_waiting(k: Tables, p: int) -> None:
     if process["timer"] != NONE:
         drop_timer(k, process["timer"])
         process["timer"] = NONE
+    if process["lead_timer"] != NONE:
+        drop_timer(k, process["lead_timer"])
+        process["lead_timer"] = NONE
     wake(k, p)
     k.meter[0]["direct"] = p

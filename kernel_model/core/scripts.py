@@ -9,6 +9,8 @@
     RECEIVE             receive a request at the process's endpoint
     REPLY  a b c        reply with status a, body (b, c), and receive the next
     CANCEL a            cancel the oldest request with tag a
+    TOUCH  a b          touch b pages from page a on
+    HINT   a b          say that the next turn will touch those
     HALT                end the process
 
 Tags are the numbers of the process's requests: 1, 2, 3, ...
@@ -23,6 +25,7 @@ from kernel_model.core.billing import charge, payer
 from kernel_model.core.chance import sample
 from kernel_model.core.library import is_visible
 from kernel_model.core.lists import append, first, pop, unlink
+from kernel_model.core.paging import touch
 from kernel_model.core.parcels import drop_completion, drop_draft
 from kernel_model.core.pools import take_request
 from kernel_model.core.prices import IN_USER, REAP
@@ -35,6 +38,8 @@ from kernel_model.core.tables import (
     SYS_CALL,
     SYS_CANCEL,
     SYS_EXIT,
+    SYS_FAULT,
+    SYS_HINT,
     SYS_RECEIVE,
     SYS_REPLY_RECEIVE,
     SYS_SLEEP,
@@ -45,7 +50,7 @@ from kernel_model.core.tables import (
     Tables,
 )
 
-THINK, SLEEP, CALL, SEND, WAIT, JUMP, RECEIVE, REPLY, CANCEL, HALT = range(10)
+THINK, SLEEP, CALL, SEND, WAIT, JUMP, RECEIVE, REPLY, CANCEL, HALT, TOUCH, HINT = range(12)
 
 ONE: Final = 1
 LOOPS: Final = 3  # jumps in a row before the script gives the model a chance to stop
@@ -89,9 +94,17 @@ def do_row(k: Tables, p: int, row: Any) -> int:
     process, op = k.process[p], row["op"]
     if op == WAIT:
         return collect(k, p, row["a"])
+    if op == TOUCH:
+        page = touch(k, p, row["a"], row["b"])
+        if page != NONE:
+            process["call"] = SYS_FAULT
+            process["a"] = page
+            return U_CALL
     process["row"] += 1
     if op == THINK:
         process["owed"] += sample(k, p, row["a"])
+        return U_BURST
+    if op == TOUCH:
         return U_BURST
     if op in (CALL, SEND):
         draft(k, p, row)
@@ -110,6 +123,10 @@ def do_row(k: Tables, p: int, row: Any) -> int:
     elif op == CANCEL:
         process["call"] = SYS_CANCEL
         process["a"] = row["a"]
+    elif op == HINT:
+        process["call"] = SYS_HINT
+        process["a"] = row["a"]
+        process["b"] = row["b"]
     else:
         process["call"] = SYS_EXIT
     return U_CALL

@@ -36,12 +36,14 @@ from kernel_model.core.contexts import (
     slice_of,
 )
 from kernel_model.core.endings import obey
+from kernel_model.core.foretelling import FROM_TIMER, foretell, look_ahead
 from kernel_model.core.heap import next_due, set_timer, unset_timer
 from kernel_model.core.library import client_step
 from kernel_model.core.lists import first
 from kernel_model.core.locks import hold, lock_of
 from kernel_model.core.ops import drain, expire
 from kernel_model.core.outcomes import stop_waiting
+from kernel_model.core.paging import arrive_page
 from kernel_model.core.pools import give, short_of_room
 from kernel_model.core.prices import (
     IDLE,
@@ -92,7 +94,9 @@ from kernel_model.core.tables import (
     T_COMMAND,
     T_DEADLINE,
     T_GRAFT,
+    T_LEAD,
     T_NOTHING,
+    T_PAGE,
     T_PERIODIC,
     T_REFILL,
     T_WAKE,
@@ -354,6 +358,8 @@ def section(k: Tables, c: int) -> None:
     if payers:
         expel(k, c, current)
     chosen = choose(k, c, current)
+    if k.memory[0]["frames"] != 0:
+        look_ahead(k, c, chosen)
     if payers and chosen != NONE:
         pay(k, k.process[chosen]["on"], FOR_KERNEL)
     enter_user(k, c, chosen, current, beneficiary)
@@ -484,6 +490,10 @@ def beneficiary_of(k: Tables, c: int, t: int) -> int:
         return int(target)
     if kind == T_DEADLINE:
         return int(k.request[target]["process"])
+    if kind == T_PAGE:
+        return int(k.page[target]["process"])
+    if kind == T_LEAD:
+        return int(target)
     if kind == T_REFILL:
         p = first(k, k.context[target]["queues"] + Q_POSTPONED)
         return p if p != NONE else int(core["process"])
@@ -502,6 +512,13 @@ def fire(k: Tables, t: int) -> None:
             k.process[target]["ready_at"] = k.timer[t]["due"]  # however long the kernel was busy with something else
     elif kind == T_DEADLINE:
         expire(k, target)
+    elif kind == T_PAGE:
+        give(k, P_TIMER, k.timer, t)
+        arrive_page(k, target)
+    elif kind == T_LEAD:
+        give(k, P_TIMER, k.timer, t)
+        k.process[target]["lead_timer"] = NONE
+        foretell(k, target, FROM_TIMER)
     elif kind in (T_GRAFT, T_PERIODIC):
         fire_graft(k, t)
     elif kind == T_REFILL:

@@ -19,7 +19,7 @@ POOLS = range(len(POOL_TABLES))
 RECORDS = {
     "process": tables.PROCESS, "endpoint": tables.ENDPOINT, "core": tables.CORE,
     "queue": tables.QUEUE, "graft": tables.GRAFT, "handler": tables.HANDLER,
-    "slot": tables.SLOT, "context": tables.CONTEXT, "refill": tables.REFILL,
+    "slot": tables.SLOT, "page": tables.PAGE, "context": tables.CONTEXT, "refill": tables.REFILL,
     "job": tables.JOB, "row": tables.ROW, "service": tables.SERVICE, "distribution": tables.DISTRIBUTION,
 }  # fmt: skip
 FIRST_ROWS = 16
@@ -40,6 +40,8 @@ class Storage:
         meter, config = np.zeros(1, tables.METER), np.zeros(1, tables.CONFIG)
         meter["arena_used"] = 64  # offset 0 is nobody's
         meter["resumed"] = NONE
+        memory = np.zeros(1, tables.MEMORY)
+        memory["reading"] = NONE
         config["tracing"] = trace
         self.tables = Tables(
             meter=meter,
@@ -55,6 +57,7 @@ class Storage:
             leg=np.zeros(0, tables.LEG),
             heap=np.zeros(0, np.int64),
             pool=pool,
+            memory=memory,
             spent=np.zeros((FIRST_ROWS, len(prices.CATEGORIES)), np.int64),
             count=np.zeros((FIRST_ROWS, prices.COUNT), np.int64),
             consumed=np.zeros((FIRST_ROWS, len(contexts.KINDS)), np.int64),
@@ -190,7 +193,7 @@ class Storage:
         row = self.tables.process[p]
         for name in (
             "next", "prev", "endpoint", "request", "completion", "timer", "graft", "library", "job_next", "job_last",
-            "finishing", "think", "partner", "poller", "poll_next", "poll_first", "poll_last",
+            "finishing", "think", "lead_timer", "partner", "poller", "poll_next", "poll_first", "poll_last",
             "reply_parcel", "held", "requests_first", "requests_last",
         ):  # fmt: skip
             row[name] = NONE

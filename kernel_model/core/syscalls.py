@@ -22,10 +22,12 @@ from kernel_model.core.capabilities import (
     void_right,
 )
 from kernel_model.core.continuations import continue_one
+from kernel_model.core.foretelling import set_lead
 from kernel_model.core.heap import set_timer
 from kernel_model.core.lists import first, pop, prepend
 from kernel_model.core.operations import reject, submit
 from kernel_model.core.ops import cancel, drain, receive
+from kernel_model.core.paging import fault
 from kernel_model.core.parcels import check_parcel, pack
 from kernel_model.core.prices import (
     DERIVE,
@@ -67,7 +69,9 @@ from kernel_model.core.tables import (
     SYS_DELETE,
     SYS_DROP,
     SYS_ENTER,
+    SYS_FAULT,
     SYS_FORWARD,
+    SYS_HINT,
     SYS_KEEP,
     SYS_MINT,
     SYS_PARK,
@@ -110,6 +114,9 @@ def system_call(k: Tables, p: int) -> None:
         if first(k, process["queues"] + Q_DEFERRED) == NONE:
             process["state"] = PARKED
         return
+    if call == SYS_FAULT:
+        fault(k, p, process["a"])
+        return
     charge(k, payer(k, p), IN_KERNEL, ENTRY, ONE)
     if call == SYS_CALL:
         call_once(k, p)
@@ -128,6 +135,9 @@ def system_call(k: Tables, p: int) -> None:
         serve(k, p, call)
     elif call in (SYS_KEEP, SYS_REPLY_TO, SYS_MINT, SYS_REVOKE, SYS_DELETE):
         handle_capability(k, p, call)
+    elif call == SYS_HINT:
+        process["hinted_from"] = process["a"]
+        process["hinted_count"] = process["b"]
     else:
         process["state"] = HALTED
     drain(k)
@@ -176,6 +186,7 @@ def wait(k: Tables, p: int) -> None:
     process["wait_for"] = process["a"]
     if process["b"] < NEVER:
         process["timer"] = set_timer(k, process["b"], T_WAKE, process["core"], p, NONE)
+        set_lead(k, p, process["b"])
 
 
 @hot
@@ -186,6 +197,7 @@ def sleep(k: Tables, p: int) -> None:
     if process["a"] > k.meter[0]["now"]:
         process["state"] = SLEEPING
         process["timer"] = set_timer(k, process["a"], T_WAKE, process["core"], p, NONE)
+        set_lead(k, p, process["a"])
 
 
 @hot

@@ -100,6 +100,9 @@ PROCESS = _record(
     # wait for, its polling thread, its place among those lined up there; of that thread: who is lined up
     "spinning noticed ring wanted poller poll_pending poll_next poll_first poll_last "
     "patience "  # ps after its intended time that a job still begins
+    # its pages (`paging`): the first and how many; BY_..., how those of its next turn are read beforehand; the page at
+    # which it goes on, and those that it said it would touch; whether its turn has been foretold; the timer that will
+    "pages page_count page_in instruction hinted_from hinted_count foretold lead_timer "
     "r0 r1 r2 r3 r4 r5"
 )
 CAPABILITY = _record(
@@ -158,6 +161,13 @@ CORE = _record(
     "longest_section longest_wait top_priority worst_release"
 )
 QUEUE = _record("head tail")
+MEMORY = _record(
+    "frames free pages hand "  # frames (0: nothing is ever out), free ones; pages of all processes, the clock's hand
+    "fetch reading "  # ps to read a page; the page that is being read
+    "near lead "  # places before the head of a run queue, ps before a timer: when a turn is foretold
+    "faults hits wasted evicted foretold unforetold"  # so far; turns whose handler could not run
+)
+PAGE = _record("next prev process state used hinted")
 CONTEXT = _record(
     "budget period "  # ps; budget 0: unlimited
     # its refills, from row `first`, the oldest first; until when what was drawn so far would have lasted
@@ -219,6 +229,8 @@ class Tables(NamedTuple):
     graft: Any
     handler: Any
     slot: Any  # capability of each graft's slot
+    memory: Any
+    page: Any  # of all processes, each one's next to each other
     context: Any  # scheduling contexts; the first is unlimited and of all processes without one
     refill: Any
     consumed: Any  # ps by context and kind, see `contexts`
@@ -246,8 +258,9 @@ BODY_CLASSES: Final = 13  # up to 64 KiB
 NO_OUTCOME: Final = -1  # of a request that has not ended
 
 # queues of each kind of object, counted from its `queues`
-Q_WORK, Q_ORPHANS = range(2)  # of no object: requests to deal with in this section; operations that lost a timer
-FREE_QUEUES: Final = 2
+Q_WORK, Q_ORPHANS, Q_FAULTS, Q_HINTS = range(4)
+# of no object: requests to deal with in this section; operations that lost a timer; pages to be read
+FREE_QUEUES: Final = 4
 Q_COMPLETIONS, Q_DRAFTS, Q_REJECTS = range(3)  # of a process
 Q_DEFERRED: Final = 0  # of a continuation
 Q_REQUESTS, Q_RECEIVERS, Q_CALLERS = range(3)  # of an endpoint
@@ -269,8 +282,8 @@ RING_ENTER, RING_POLLED = range(1, 3)
 (
     SYS_CALL, SYS_SUBMIT, SYS_WAIT, SYS_RECEIVE, SYS_REPLY, SYS_REPLY_RECEIVE, SYS_FORWARD, SYS_SLEEP, SYS_CANCEL,
     SYS_PARK, SYS_EXIT, SYS_DROP, SYS_ENTER, SYS_POLL, SYS_CONTINUE, SYS_KEEP, SYS_REPLY_TO, SYS_MINT, SYS_REVOKE,
-    SYS_DELETE,
-) = range(20)  # fmt: skip
+    SYS_DELETE, SYS_FAULT, SYS_HINT,
+) = range(22)  # fmt: skip
 
 # what a step of a process in user mode leads to
 U_BURST, U_CALL, U_HOST, U_SPIN = range(4)
@@ -282,10 +295,10 @@ O_SUBMITTED, O_CALL, O_GRAFT = range(3)
 J_WAITING, J_OPEN, J_DONE = range(3)
 
 # states of a process
-DEAD, READY, RUNNING, RECEIVING, CALLING, BLOCKED, WAITING, SLEEPING, PARKED, HALTED, POSTPONED = range(11)
+DEAD, READY, RUNNING, RECEIVING, CALLING, BLOCKED, WAITING, SLEEPING, PARKED, HALTED, POSTPONED, FAULTING = range(12)
 # RECEIVING at an endpoint; CALLING for the completion of a call; BLOCKED in a call at a full endpoint; WAITING for
 # completions; SLEEPING until a timer; PARKED until somebody outside gives it work; HALTED for ever; POSTPONED until its
-# scheduling context is refilled
+# scheduling context is refilled; FAULTING until a page is there
 
 # phases of a core, and what it is about to do when it has the lock
 IDLING, USER, KERNEL, LOCKED = range(4)
@@ -316,7 +329,7 @@ CAPABILITIES_AT_ONCE: Final = 4  # in one message
 OF_OPERATION, OF_TIMER, OF_SUBMISSION = range(3)
 
 # kinds of timer: what happens when it is due; a command is of `endings`, its target the row concerned
-T_NOTHING, T_WAKE, T_DEADLINE, T_GRAFT, T_USER, T_COMMAND, T_REFILL, T_PERIODIC = range(8)
+T_NOTHING, T_WAKE, T_DEADLINE, T_GRAFT, T_USER, T_COMMAND, T_REFILL, T_PERIODIC, T_PAGE, T_LEAD = range(10)
 
 # states of a graft
 DETACHED, ATTACHED, LOADED = range(3)  # LOADED: user mode only
@@ -332,6 +345,10 @@ REASONS: Final = (
     "activation is off",
     "out of budget",
 )
+
+# pages: out, being read or about to be, in a frame; how those of a thread's next turn are read beforehand
+PAGE_OUT, PAGE_COMING, PAGE_IN = range(3)
+BY_FAULT, BY_INSTRUCTION, BY_HINT, BY_GRAFT = range(4)
 
 # charge modes
 CURRENT, METERED, SWITCHED = range(3)
@@ -367,10 +384,10 @@ STATUS_OF: Final = (0, 0, ETIMEDOUT, ECANCELED, EPIPE, ECONNRESET, ECONNREFUSED,
 (
     X_SUBMIT, X_ARRIVE, X_RECEIVE, X_REPLY, X_END, X_COMPLETE, X_ACTIVATE, X_VERDICT, X_SWITCH, X_WAKE, X_TIMER,
     X_SECTION, X_FALLBACK, X_JOB, X_KILL, X_REVOKE, X_CONSUME, X_POSTPONE, X_ABANDON, X_DEFER,
-    X_SPENT, X_SPENT_IN_USER,
-) = range(22)  # fmt: skip
+    X_SPENT, X_SPENT_IN_USER, X_PAGE, X_FORETELL,
+) = range(24)  # fmt: skip
 TRACE_NAMES: Final = (
     "submit", "arrive", "receive", "reply", "end", "complete", "activate", "verdict", "switch", "wake", "timer",
     "section", "fallback", "job", "kill", "revoke", "consume", "postpone", "abandon",
-    "defer", "spent", "spent in user",
+    "defer", "spent", "spent in user", "page", "foretell",
 )  # fmt: skip

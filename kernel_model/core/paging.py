@@ -1,0 +1,188 @@
+"""Pages: what a process touches may be out, and who may say beforehand that it will be touched.
+
+A process with memory has a row of *pages*. All processes share `frames`; a page that is not in one is read by a device,
+one after the other, `fetch` ps each. A touch of a page that is out is a *fault*: the thread blocks until the page is
+there. A frame is taken from the page that the clock finds unused since it last came by (second chance; Corbato 1968).
+
+    OUT --fault or hint--> COMING --read--> IN --evicted--> OUT
+
+**Page-in before the run** (KERNEL 8). A thread's turn is foretold when it is within `near` places of the head of its
+priority's run queue, or when the timer that will wake it is due within `lead` ps; once for each turn. What is read then
+depends on how the process has it (`page_in`):
+
+    BY_FAULT         nothing: pages come when they are touched
+    BY_INSTRUCTION   the page of the instruction with which it will go on
+    BY_HINT          the pages that it declared when it last ran: a capability to hint, and no code
+    BY_GRAFT         whatever its `schedule` handlers hint (helper 1007), which may look at what they remember
+
+A hinted page that is touched while it is there, or on its way, is a *hit*; one that is evicted untouched is *wasted*.
+Hints wait behind faults, and read no more than `HINT_PAGES` at once, paid by the process whose turn it is.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from jit.hot import hot
+from kernel_model.core.billing import charge, payer, trace
+from kernel_model.core.heap import set_timer
+from kernel_model.core.lists import append, pop
+from kernel_model.core.prices import IN_KERNEL, PAGE_FAULT, PAGE_MAP, PAGE_READ, PAGE_SCAN
+from kernel_model.core.schedule import wake
+from kernel_model.core.tables import (
+    DEAD,
+    EINVAL,
+    FAULTING,
+    NONE,
+    PAGE_COMING,
+    PAGE_IN,
+    PAGE_OUT,
+    Q_FAULTS,
+    Q_HINTS,
+    T_PAGE,
+    X_PAGE,
+    Tables,
+)
+
+PAGE_BYTES: Final = 4096
+HINT_PAGES: Final = 64  # of one hint: bounds the work of a section
+ONE: Final = 1
+DONE: Final = 0
+
+
+# --- touching ---------------------------------------------------------------------------------------------------------
+
+
+@hot
+def touch(k: Tables, p: int, number: int, count: int) -> int:
+    """Touch pages of process `p`, in user mode; return the first that is out, or NONE if all are in."""
+    process, memory = k.process[p], k.memory[0]
+    for i in range(number, number + count):
+        g = process["pages"] + i
+        page = k.page[g]
+        if page["state"] != PAGE_IN:
+            return int(g)
+        page["used"] = 1
+        if page["hinted"] != 0:
+            page["hinted"] = 0
+            memory["hits"] += 1
+    return NONE
+
+
+@hot
+def fault(k: Tables, p: int, g: int) -> None:
+    """Process `p` has touched page `g`, which was out: it blocks until the page has been read."""
+    process, page = k.process[p], k.page[g]
+    charge(k, payer(k, p), IN_KERNEL, PAGE_FAULT, ONE)
+    if page["state"] == PAGE_IN:
+        return  # it has come meanwhile
+    k.memory[0]["faults"] += 1
+    process["state"] = FAULTING
+    process["a"] = g
+    ask(k, g, 0)
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+
+@hot
+def ask(k: Tables, g: int, hinted: int) -> None:
+    """Let page `g` be read if it is neither there nor on its way."""
+    page = k.page[g]
+    if page["state"] != PAGE_OUT:
+        return
+    page["state"] = PAGE_COMING
+    page["hinted"] = hinted
+    charge(k, payer(k, page["process"]), IN_KERNEL, PAGE_READ, ONE)
+    append(k, Q_HINTS if hinted != 0 else Q_FAULTS, k.page, g)
+    read_next(k)
+
+
+@hot
+def read_next(k: Tables) -> None:
+    """Let the device, if it is free, read the next page: faults come before hints."""
+    memory = k.memory[0]
+    if memory["reading"] != NONE:
+        return
+    g = pop(k, Q_FAULTS, k.page)
+    if g == NONE:
+        g = pop(k, Q_HINTS, k.page)
+    if g == NONE:
+        return
+    memory["reading"] = g
+    core = k.process[k.page[g]["process"]]["core"]
+    set_timer(k, k.meter[0]["now"] + memory["fetch"], T_PAGE, core, g, NONE)
+
+
+@hot
+def arrive_page(k: Tables, g: int) -> None:
+    """Page `g` has been read: it gets a frame, and who waits for it goes on."""
+    memory, page = k.memory[0], k.page[g]
+    memory["reading"] = NONE
+    p = page["process"]
+    if k.process[p]["state"] == DEAD:
+        page["state"] = PAGE_OUT
+        read_next(k)
+        return
+    if memory["free"] > 0:
+        memory["free"] -= 1
+    else:
+        charge(k, payer(k, p), IN_KERNEL, PAGE_SCAN, evict(k))
+    page["state"] = PAGE_IN
+    page["used"] = 1
+    charge(k, payer(k, p), IN_KERNEL, PAGE_MAP, ONE)
+    trace(k, X_PAGE, p, g - k.process[p]["pages"], page["hinted"], DONE)
+    process = k.process[p]
+    if process["state"] == FAULTING and process["a"] == g:
+        wake(k, p)
+    read_next(k)
+
+
+@hot
+def evict(k: Tables) -> int:
+    """Take a frame from the page that the clock finds unused; return how many it looked at.
+
+    It finds one, at the latest when it has come round once and cleared all marks: there are no more pages in than
+    frames, so what it looks at is bounded by twice the pages that there are.
+    """
+    memory = k.memory[0]
+    seen = 0
+    while True:
+        seen += 1
+        g = memory["hand"]
+        memory["hand"] = g + 1 if g + 1 < memory["pages"] else 0
+        page = k.page[g]
+        if page["state"] == PAGE_IN:
+            if page["used"] == 0:
+                break
+            page["used"] = 0
+    page["state"] = PAGE_OUT
+    memory["evicted"] += 1
+    if page["hinted"] != 0:
+        page["hinted"] = 0
+        memory["wasted"] += 1
+    return seen
+
+
+@hot
+def release_pages(k: Tables, p: int) -> None:
+    """Process `p` is dead: its frames are free."""
+    process = k.process[p]
+    for g in range(process["pages"], process["pages"] + process["page_count"]):
+        if k.page[g]["state"] == PAGE_IN:
+            k.page[g]["state"] = PAGE_OUT
+            k.memory[0]["free"] += 1
+
+
+@hot
+def hint(k: Tables, p: int, address: int, pages: int) -> int:
+    """Process `p` will touch `pages` pages from `address` on soon: those that are out are read. 0 or -EINVAL."""
+    process = k.process[p]
+    if pages < 0 or pages > HINT_PAGES or address < 0 or address % PAGE_BYTES != 0:
+        return -EINVAL
+    number = address // PAGE_BYTES
+    if number + pages > process["page_count"]:
+        return -EINVAL
+    for i in range(number, number + pages):
+        ask(k, process["pages"] + i, ONE)
+    return DONE
