@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 import grafting
 import verifier
+from cli import main
 from grafting.diagnostics import GraftError
 from jit.hot import TierName
 from kernel_model import Exponential, Kernel, Process
+from kernel_model.experiments import page_in
 from kernel_model.hosting import Hint, Jump, Script, Sleep, Think, Touch, cancel, compute, hint, sleep, touch
+from kernel_model.memory import AHEAD
+from kernel_model.results import paging as results
 
 FETCH = 1000
 SCHEDULE = """
@@ -242,3 +250,30 @@ def test_numba_and_python_page_alike() -> None:
     assert plain.paging.hits > 0
     assert plain.paging.wasted > 0
     assert plain.paging.evicted > 0
+
+
+def test_the_examples_of_the_page_on_paging_run() -> None:
+    page = (Path(__file__).resolve().parents[1] / "docs" / "paging.md").read_text()
+    (example,) = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    exec(compile(example, "docs/paging.md", "exec"), {})
+
+
+def test_page_in_helps_where_something_is_known_before_the_turn() -> None:
+    found = [page_in.page_in(s, tier="python") for s in page_in.settings(turns=24)]
+    by = {(result.setting.workload, result.setting.ahead): result for result in found}
+    for ahead in ("hint", "graft"):
+        assert by["periodic", ahead].latency.p50 < by["periodic", "fault"].latency.p50 / 3
+        assert by["interactive", ahead].latency.p50 == by["interactive", "fault"].latency.p50
+    assert by["events", "graft"].paging.wasted < by["events", "hint"].paging.wasted
+    assert by["events", "graft"].faults < by["events", "fault"].faults
+    words = str(results.verdict(found))
+    assert "periodic: a plain hint does as well as a graft" in words
+    assert "interactive: reading ahead is useless" in words
+    assert results.table(found).row_count == len(found)
+
+
+def test_the_command_with_numba_prints_json_and_refuses_what_is_not_there() -> None:
+    run = CliRunner().invoke(main, "paging --workload periodic --turns 3 --output-format json".split())
+    assert run.exit_code == 0
+    assert [s["ahead"] for s in json.loads(run.stdout)["settings"]] == list(AHEAD)
+    assert CliRunner().invoke(main, ["paging", "--workload", "nothing"]).exit_code == 1
