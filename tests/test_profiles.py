@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
@@ -305,3 +306,14 @@ def test_the_command_lists_all_profiles_and_shows_each_figure_of_one() -> None:
     assert data["sha256"] == costs.load("zircon").digest
     assert data["primitives"].keys() == costs.load("zircon").primitives.keys()
     assert CliRunner().invoke(cli.main, ["profile", "show", "zirkon"]).exit_code == 1
+
+
+def test_the_profile_on_the_page_is_one() -> None:
+    page = (Path(__file__).resolve().parents[1] / "docs" / "profiles.md").read_text()
+    example = page.split("```toml\n")[1].split("```")[0]
+    profile = costs.parse(example)
+    assert profile.primitives["dispatch_call"].low >= 0
+    assert profile.primitives["native_mul"].base == ""
+    assert profile.primitives["native_div"].base == "common"
+    for name in re.findall(r"`(sel4-skylake[-a-z]*|zircon|fiasco)`", page):
+        assert name in PROFILES
