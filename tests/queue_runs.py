@@ -104,6 +104,7 @@ def bench(
     slower: Mapping[str, int] = MappingProxyType({}),
     tier: TierName = "python",
     place: Literal["kernel", "library"] = "kernel",
+    engine: Literal["interpreted", "native"] = "interpreted",
     **options: Any,
 ) -> Bench:
     """Return a bench with a server behind each slot of `stations`, and nobody behind those of `idle`.
@@ -120,7 +121,7 @@ def bench(
     for slot in idle:
         endpoints[slot] = kernel.endpoint(slot, 64)
     put = kernel.attach if place == "kernel" else kernel.load
-    graft = put(sample(name), to=client, slots=endpoints, engine="native" if options else "interpreted")
+    graft = put(sample(name), to=client, slots=endpoints, engine=engine)
     return Bench(kernel, client, graft, endpoints)
 
 

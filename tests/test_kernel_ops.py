@@ -367,6 +367,63 @@ def test_a_submission_that_a_graft_drops_is_refused(place: str) -> None:
     assert kernel.accounts["disk"].ns["user"] == 0
 
 
+BACK = """
+    r6 = *(u64 *)(r1 + 16)
+    r7 = *(s32 *)(r1 + 44)
+    if r7 != -11 goto deliver
+    r3 = r6
+    r2 = 0
+    r4 = 0
+    r5 = 8
+    r1 = 0
+    call 1001
+    r0 = 1
+    exit
+deliver:
+    r0 = 0
+    exit
+"""
+RELEASE_FIRST = """
+    r1 = 1
+    r2 = -11
+    call 1006
+    r0 = 0
+    exit
+"""
+HOLD_FIRST = """
+    r6 = *(u64 *)(r1 + 16)
+    r0 = 1
+    if r6 == 1 goto out
+    r0 = 0
+out:
+    exit
+"""
+
+
+@pytest.mark.parametrize("place", ["in the kernel", "off", "in the client", "replies too long for the kernel"])
+def test_what_is_released_with_a_status_comes_back_as_a_failure_with_its_body(place: str) -> None:
+    long = place == "replies too long for the kernel"
+    kernel = free(activation="off" if place == "off" else "eager", **({"eager_ns": 100} if long else {}))
+    disk = kernel.server("disk", image=chain_image(4), block=64, service_ns=100)
+    app = kernel.client("app")
+    put = kernel.load if place == "in the client" else kernel.attach
+    release = RELEASE_FIRST.replace("call", "r1 = 1\n" * 60 + "call")
+    handlers = {"submit": HOLD_FIRST, "reply": release, "failure": BACK}
+    graft = put(verified(handlers), to=app, slots={"disk": disk})
+    if long:  # only what is ended by the release itself may run in the kernel
+        bounds = kernel.tables.handler["bound"]
+        bounds[:3] = np.where(kernel.tables.handler["event"][:3] == 2, 200_000, 0)
+    jobs = kernel.jobs(app, graft=graft, slot="disk", op="read", bodies=np.array([3, 2], np.uint64),
+                       tags=np.array([1, 2], np.uint64))  # fmt: skip
+    app.run("submit", depth=2)
+    kernel.run()
+    results = jobs.results()
+    assert results[["outcome", "status"]].tolist() == [(0, 0), (0, 0)]
+    assert [kernel.arena[at + 8] for at in results["body"]] == [3, 2]
+    if long:
+        assert kernel.totals.count("activate_user") > 0 < kernel.totals.count("activate")
+
+
 INSTEAD = """
     *(u64 *)(r10 - 8) = 2
     r3 = *(u64 *)(r1 + 16)

@@ -11,7 +11,7 @@ import re
 import struct
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 import references
@@ -249,6 +249,40 @@ def test_filter_wakes_its_process_for_no_other_packet(tier: TierName) -> None:
     assert finger.wakeups <= len(wanted)
 
 
+# --- wherever the handlers run ----------------------------------------------------------------------------------------
+
+PLACES: dict[str, dict[str, Any]] = {
+    "eager, and what does not fit in the library": {"activation": "eager"},
+    "eager or deferred": {"activation": "auto"},
+    "in the library, event by event": {"activation": "off"},
+    "in the library": {"place": "library"},
+}
+
+
+@pytest.mark.parametrize("place", PLACES, ids=str)
+@pytest.mark.parametrize("tier", ["python", "numba"])
+def test_chains_end_alike_wherever_their_handlers_run(place: str, tier: TierName) -> None:
+    fallbacks = 0
+    for seed in range(4):
+        given = [replace(e, guard=None if e.guard is None else 10 * e.guard) for e in chained(random.Random(seed), 24)]
+        run = bench("linked", ["file"], idle=["clock"], tier=tier, profile="sel4-skylake", **PLACES[place],
+                    answer=lambda op: (16).to_bytes(8, "little") + bytes(24 if op == 0 else 0))  # fmt: skip
+        found, expected = linked(run, given), references.linked(given)
+        assert {tag: end.status for tag, end in canceled(found).items()} == {t: e.status for t, e in expected.items()}
+        fallbacks += run.kernel.statistics.fallbacks
+    assert (fallbacks > 0) == (place not in ("eager or deferred", "in the library"))
+
+
+@pytest.mark.parametrize("place", PLACES, ids=str)
+@pytest.mark.parametrize("name", ["depth", "drain", "priority"])
+def test_nothing_that_is_held_is_lost_wherever_the_handlers_run(name: str, place: str) -> None:
+    given = [replace(e, work=e.work // 100, at=e.at // 100) for e in entries(random.Random(3), 30)]
+    run = bench(name, ["disk"], profile="sel4-skylake", **PLACES[place])
+    found = run.run(given, tag=lambda e: e.tag | (DRAIN if name == "drain" and e.tag % 5 == 0 else 0))
+    assert {tag: end.status for tag, end in found.items()} == {entry.tag: entry.status for entry in given}
+    assert run.kernel.statistics.operations_in_flight == 0
+
+
 # --- what the page says -----------------------------------------------------------------------------------------------
 
 
@@ -270,7 +304,7 @@ def test_the_page_has_the_bounds_that_are_proved_and_the_graft_that_is_shown() -
 def crossings(name: str, stations: tuple[str, ...], place: Literal["kernel", "library"]) -> tuple[int, int]:
     """How often the client of 30 operations wakes, and how often it enters the kernel."""
     given = [replace(e, work=e.work // 100, at=e.at // 100) for e in entries(random.Random(3), 30, (stations[0],))]
-    run = bench(name, stations, place=place, profile="sel4-skylake", activation="auto")
+    run = bench(name, stations, place=place, engine="native", profile="sel4-skylake", activation="auto")
     run.run(given)
     return run.client.wakeups, run.kernel.accounts["app"].count("entry")
 

@@ -18,7 +18,7 @@ from kernel_model.core.billing import charge
 from kernel_model.core.heap import drop_timer, set_timer
 from kernel_model.core.lists import append, first, unlink
 from kernel_model.core.paging import hint
-from kernel_model.core.pools import copy_body, give_body, room_for
+from kernel_model.core.pools import copy_body, give_body, room_for, take_request
 from kernel_model.core.prices import HELPER_COPY_BYTE
 from kernel_model.core.promises import dispatch, must_wait
 from kernel_model.core.requests import finish
@@ -30,6 +30,7 @@ from kernel_model.core.tables import (
     ENOENT,
     ERROR,
     NONE,
+    ORDER,
     Q_DRAFTS,
     Q_HELD,
     Q_ORPHANS,
@@ -223,21 +224,44 @@ def forget_timer(k: Tables, g: int, t: int) -> None:
 
 
 @hot
+def find_held(k: Tables, g: int, tag: int, state: int) -> int:
+    """Return the request with this tag that graft `g` has held longest, in the kernel or as a draft; or NONE."""
+    r = first(k, k.graft[g]["queues"] + Q_HELD)
+    while r != NONE and (k.request[r]["tag"] != tag or k.request[r]["state"] != state):
+        r = k.request[r]["next"]
+    return int(r)
+
+
+@hot
+def write_order(k: Tables, g: int, tag: int, status: int) -> None:
+    """Write the order to release what graft `g` holds in the kernel, among the drafts of the process in user mode."""
+    r = take_request(k)
+    request = k.request[r]
+    request["vetted"] = ORDER
+    request["graft"] = g
+    request["tag"] = tag
+    request["status"] = status
+    append(k, k.process[k.meter[0]["owner"]]["queues"] + Q_DRAFTS, k.request, r)
+
+
+@hot
 def release(k: Tables, g: int, tag: int, status: int) -> int:
     """Helper 1006: let a held request go to its endpoint (status 0), or end it with this status.
 
-    What the library holds in user mode is a draft, and goes to the drafts or the rejects of its process.
+    In user mode, what the library holds is a draft, and goes to the drafts or the rejects of its process; for what the
+    kernel holds an order is written, which the library submits as it does its drafts.
     """
     graft, meter = k.graft[g], k.meter[0]
+    if status > 0 or status < -4095:
+        return -EINVAL
     held_as = R_DRAFT if meter["in_user"] != 0 else R_HELD
-    r = first(k, graft["queues"] + Q_HELD)
-    while r != NONE and (k.request[r]["tag"] != tag or k.request[r]["state"] != held_as):
-        r = k.request[r]["next"]
+    r = find_held(k, g, tag, held_as)
+    if r == NONE and held_as == R_DRAFT and find_held(k, g, tag, R_HELD) != NONE:
+        write_order(k, g, tag, status)
+        return DONE
     if r == NONE:
         return -ENOENT
     request = k.request[r]
-    if status > 0 or status < -4095:
-        return -EINVAL
     goes = status == 0 and held_as == R_HELD and request["endpoint"] != NONE
     goes = goes and (request["via"] == NONE or not must_wait(k, r, request["via"]))
     if goes and not has_place(k, request["endpoint"]):
@@ -247,6 +271,7 @@ def release(k: Tables, g: int, tag: int, status: int) -> int:
     graft["held"] -= 1
     if held_as == R_DRAFT:
         request["status"] = status
+        request["graft"] = g if status != 0 else NONE  # which is told that it has failed
         queue = k.process[meter["owner"]]["queues"] + (Q_DRAFTS if status == 0 else Q_REJECTS)
         append(k, queue, k.request, r)
         return DONE

@@ -43,6 +43,7 @@ from kernel_model.core.pools import copy_body, give_completion, room_for, take_r
 from kernel_model.core.prices import IN_USER, MAP_DELETE, MAP_LOOKUP, MAP_UPDATE, PREPARE, REAP
 from kernel_model.core.tables import (
     EAGAIN,
+    ERROR,
     J_DONE,
     J_OPEN,
     NEVER,
@@ -66,6 +67,7 @@ from kernel_model.core.tables import (
     SYS_WAIT,
     U_BURST,
     U_CALL,
+    VETTED,
     X_JOB,
     Tables,
 )
@@ -241,7 +243,7 @@ def vet(k: Tables, p: int, g: int, h: int, r: int) -> None:
     show_request(k, g, r, ON_SUBMIT)
     verdict = activate_user(k, g, h, p)
     k.job[j]["pending"] += meter["sends"]
-    request["vetted"] = 1
+    request["vetted"] = VETTED
     request["graft"] = NONE
     request["reason"] = NO_REASON
     if verdict == PASS:
@@ -381,9 +383,33 @@ def reject(k: Tables, p: int) -> bool:
         h = find_handler(k, g, ON_SUBMIT, slot_of(k, g, request["capability"]), request["op"])
         vet(k, p, g, h, r)
         return True
-    end_job(k, p, k.request[r]["cookie"], NONE, REFUSED, k.request[r]["status"])
+    if request["graft"] != NONE:
+        tell_failure(k, p, request["graft"], r)
+    else:
+        end_job(k, p, request["cookie"], NONE, REFUSED, request["status"])
     drop_draft(k, r)
     return True
+
+
+@hot
+def tell_failure(k: Tables, p: int, g: int, r: int) -> None:
+    """A graft has released the draft `r` with a status: in user mode too that is a failure, of which it is told."""
+    request, meter = k.request[r], k.meter[0]
+    j = request["cookie"]
+    status = request["status"]
+    h = find_handler(k, g, ON_FAILURE, slot_of(k, g, request["capability"]), request["op"])
+    verdict = DELIVER
+    meter["sends"] = 0
+    if h != NONE:
+        meter["cookie"] = j
+        request["outcome"] = ERROR
+        show_request(k, g, r, ON_FAILURE)
+        verdict = activate_user(k, g, h, p)
+    k.job[j]["pending"] += meter["sends"] - 1
+    if verdict == DELIVER:
+        end_job(k, p, j, NONE, ERROR, status)
+    elif k.job[j]["pending"] <= 0:
+        end_job(k, p, j, NONE, STARVED, DONE)
 
 
 @hot

@@ -25,10 +25,11 @@ from kernel_model.core.billing import payer, request_begins, trace
 from kernel_model.core.capabilities import holds, standing
 from kernel_model.core.deferred import defer, must_queue
 from kernel_model.core.heap import set_timer
+from kernel_model.core.helpers import release
 from kernel_model.core.lists import append
 from kernel_model.core.ops import free_place
 from kernel_model.core.outcomes import absorb
-from kernel_model.core.parcels import check_parcel, pack
+from kernel_model.core.parcels import check_parcel, drop_draft, pack
 from kernel_model.core.promises import FAILED, abandon, awaits, check_slot, dispatch, must_wait, promise
 from kernel_model.core.requests import finish, join
 from kernel_model.core.room import has_completion, has_place, reserve_place
@@ -44,6 +45,7 @@ from kernel_model.core.tables import (
     NONE,
     O_CALL,
     O_SUBMITTED,
+    ORDER,
     OVER_EAGER,
     Q_HELD,
     Q_REJECTS,
@@ -75,6 +77,8 @@ def submit(k: Tables, p: int, r: int, blocking: int) -> int:
     mode and submits again, `vetted`.
     """
     request, meter = k.request[r], k.meter[0]
+    if request["vetted"] == ORDER:
+        return obey_order(k, r)
     c = request["capability"]
     if not holds(k, p, c):
         return -EBADF
@@ -137,6 +141,20 @@ def submit(k: Tables, p: int, r: int, blocking: int) -> int:
         dispatch(k, r)
     else:
         run_submit(k, g, h, r)
+    return DONE
+
+
+@hot
+def obey_order(k: Tables, r: int) -> int:
+    """Release what a graft holds, as the draft `r` says, and free the draft; -EAGAIN if there is no room just now.
+
+    What is no longer held has ended meanwhile, and the order is void.
+    """
+    order = k.request[r]
+    k.meter[0]["in_user"] = 0
+    if release(k, order["graft"], order["tag"], order["status"]) == -EAGAIN:
+        return -EAGAIN
+    drop_draft(k, r)
     return DONE
 
 

@@ -56,6 +56,7 @@ from kernel_model.core.tables import (
     HALTED,
     NEVER,
     NONE,
+    ORDER,
     PARKED,
     PEER_DIED,
     Q_DEFERRED,
@@ -149,10 +150,13 @@ def call_once(k: Tables, p: int) -> None:
     process = k.process[p]
     charge(k, payer(k, p), IN_KERNEL, DISPATCH_CALL, ONE)
     r = pop(k, process["queues"] + Q_DRAFTS, k.request)
+    answered = k.request[r]["vetted"] != ORDER
     status = submit(k, p, r, BLOCKING)
     process["result"] = status
-    if status == DONE:
+    if status == DONE and answered:
         process["state"] = CALLING
+    elif status == DONE:
+        return
     elif status == -EAGAIN:
         prepend(k, process["queues"] + Q_DRAFTS, k.request, r)
     else:

@@ -257,6 +257,10 @@ BODY_CLASSES: Final = 13  # up to 64 KiB
 
 NO_OUTCOME: Final = -1  # of a request that has not ended
 
+# of a request, `vetted`: no graft is asked about it any more; a draft that is no request, but the order to release what
+# a graft holds in the kernel, under the draft's tag and with its status
+VETTED, ORDER = 1, 2
+
 # queues of each kind of object, counted from its `queues`
 Q_WORK, Q_ORPHANS, Q_FAULTS, Q_HINTS = range(4)
 # of no object: requests to deal with in this section; operations that lost a timer; pages to be read
