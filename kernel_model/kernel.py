@@ -678,6 +678,11 @@ class Kernel:
         )
 
     @property
+    def scheduling_contexts(self) -> Mapping[str, Context]:
+        """All scheduling contexts by name, in the order of their making."""
+        return MappingProxyType(self._contexts)
+
+    @property
     def contexts(self) -> Mapping[str, Use]:
         """What each scheduling context has used so far, by name; `unlimited` is of all processes without one.
 

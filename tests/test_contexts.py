@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kernels import CHASE, verified
 from test_kernel_ops import Log, Teller
 
 from grafting.diagnostics import GraftError
-from kernel_model import Kernel
+from kernel_model import Context, Kernel
 from kernel_model.core import contexts
 from kernel_model.hosting import DonorExhausted, Script, call, compute, receive, reply, sleep, submit, wait
+from kernel_model.workloads.adversaries import tightest
 
 
 def free(**options: Any) -> Kernel:
@@ -255,3 +258,44 @@ def test_exhaustion_unwinds_a_whole_chain_of_passive_servers() -> None:
     kernel.run()
     assert told == [4]
     assert app.log == [(5000, "Call", (4, "timed_out", -110, b""))]
+
+
+# --- the theorem ------------------------------------------------------------------------------------------------------
+
+
+def hungry(seed: int) -> tuple[Kernel, list[Context]]:
+    """A random machine on which grafts take all the time that they can get: each reply leads to one more request."""
+    draw = random.Random(seed)
+    cores = draw.choice((1, 2, 3))
+    kernel = Kernel(
+        prices={"entry": 20, "activate": draw.choice((20, 100, 333)), "account_switch": 10, "interrupt": 5},
+        engine="numba", trace=True, seed=seed, cores=cores, fuel_ns=1e9, charge=draw.choice(("metered", "switched")),
+        activation=draw.choice(("eager", "deferred", "auto")), locks=draw.choice(("one", "core")),
+    )  # fmt: skip
+    period = draw.choice((1_000, 4_000))
+    contexts = [kernel.context(round(period * draw.choice((0.2, 0.5, 1))), period) for _ in range(2)]
+    for number in range(draw.randint(1, 3)):
+        core = draw.randrange(cores)
+        disk = kernel.server(
+            f"disk{number}", image=b"\1" * 16, block=8, service_ns=draw.choice((0, 5, 50)), core=draw.randrange(cores),
+            passive=draw.random() < 0.5,
+        )  # fmt: skip
+        app = kernel.client(f"app{number}", core=core, context=draw.choice(contexts))
+        kernel.attach(verified({"reply/disk.read": CHASE}), to=app, slots={"disk": disk})
+        kernel.jobs(app, slot=disk, bodies=bytes(8), count=50)
+        app.run("submit", depth=draw.randint(1, 4))
+    kernel.run(draw.randint(5, 12) * period)
+    return kernel, contexts
+
+
+@given(st.integers(0, 10**9))
+@settings(max_examples=40, deadline=None)
+def test_graft_time_in_any_window_is_at_most_the_budgets_of_its_periods_and_one_more(seed: int) -> None:
+    kernel, contexts = hungry(seed)
+    for context in contexts:
+        assert tightest(kernel, context) <= 1
+
+
+def test_the_theorem_is_not_vacuous() -> None:
+    made = [hungry(seed) for seed in range(12)]
+    assert max(tightest(kernel, context) for kernel, contexts in made for context in contexts) > 0.7

@@ -32,7 +32,7 @@ from typing import Final
 
 from jit.hot import hot
 from kernel_model.core.billing import cut_burst, trace
-from kernel_model.core.contexts import has_budget, time_in_section
+from kernel_model.core.contexts import has_budget, run_on, time_in_section
 from kernel_model.core.heap import set_timer
 from kernel_model.core.lists import first, pop, unlink
 from kernel_model.core.ops import drain
@@ -120,7 +120,7 @@ def abandon(k: Tables, p: int) -> None:
     r = process["request"]
     x = process["on"]
     process["request"] = NONE
-    process["on"] = process["context"]
+    run_on(k, p, process["context"])
     process["abandoned"] += 1
     trace(k, X_ABANDON, p, x, k.request[r]["tag"], k.request[r]["operation"])
     k.request[r]["holder"] = NONE

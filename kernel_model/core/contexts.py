@@ -3,26 +3,30 @@
 A context is a budget of B ps in each period of P ps. It is a *sporadic server* as in seL4 MCS (Lyons et al., EuroSys
 2018; Stanovic et al., RTAS 2010, for the errors that earlier ones had): the budget lies in up to 8 *refills* (time,
 amount), oldest first, which always sum to B. Time is drawn from the head, and what is drawn comes back one period after
-its drawing **began**:
+the time of the refill, which is when somebody **began** to want it:
 
     B = 4, P = 10                        (0, 4)
     3 drawn from 0 to 3                  (0, 1) (10, 3)
     nothing till 7, then 1 from 7 to 8   (7, 1) is used up  ->  (10, 3) (17, 1)
     nothing is to be had before 10
 
-1. What is drawn without a gap since the last drawing belongs to the same chunk, so its refill is due a period after the
-   first of it. After a gap the head begins anew: its time becomes now, and all refills due by then join it.
-2. With more than 8 refills the two nearest in time become one, at the later of their times. A rest that is too little
+1. While a thread of the context runs, or would (it is ready, or waits for the next refill), refills keep their times,
+   so that being preempted costs none of them. If there is none, what is drawn (by activations, or for a thread that
+   is about to wake) makes the head begin anew after each gap: its time becomes now, and all refills due by then join
+   it. So does a thread that wakes.
+2. Nothing is drawn from a refill later than a period after its time: its time is moved up. Who was kept from his core
+   for longer has lost it.
+3. With more than 8 refills the two nearest in time become one, at the later of their times. A rest that is too little
    to run on (`spare`) joins the next refill. Both delay a refill and never hasten one.
-3. A kernel section cannot be cut short, so it may draw more than is there. The excess is taken from refills that are
+4. A kernel section cannot be cut short, so it may draw more than is there. The excess is taken from refills that are
    not due yet, and comes back a period after *their* time.
 
-**Theorem.** What is drawn while there is enough (everything but the excess of 3, hence all graft time, since an
+**Theorem.** What is drawn while there is enough (everything but the excess of 4, hence all graft time, since an
 activation is admitted only if its proven bound is there) is in any window of length W at most
-B x (ceil(W / P) + 1). Proof: follow one unit of budget. Let it be drawn at t(1) < t(2) < ... in chunks that begin at
-b(1), b(2), .... By 1 a chunk is drawn without a gap from one refill, so t(i) - b(i) <= B <= P; by the refill rule
-b(i+1) >= b(i) + P. If t(1) .. t(n) lie in a window of length W, then (n - 1) P <= b(n) - b(1) <= t(n) - t(1) + B
-< W + P, hence n <= ceil(W / P) + 1. There are B units.
+B x (ceil(W / P) + 1). Proof: follow one unit of budget. Let it be drawn at t(1) < t(2) < ... from refills of the times
+b(1), b(2), .... By 2, b(i) <= t(i) <= b(i) + P; by the refill rule b(i+1) >= b(i) + P, and 1 to 3 only add to that. If
+t(1) .. t(n) lie in a window of length W, then (n - 1) P <= b(n) - b(1) <= t(n) - t(1) + P < W + P (a unit takes time to
+draw, so the last is not at the very end), hence n <= ceil(W / P) + 1. There are B units.
 
 Context 0 is unlimited; processes that were given none run on it. While there is no other nobody asks any of this.
 
@@ -42,7 +46,7 @@ from typing import Final
 from jit.hot import hot
 from kernel_model.core.billing import charge, trace
 from kernel_model.core.prices import ACCOUNT_SWITCH, CLOCK_READ, DEBIT, IN_SWITCH
-from kernel_model.core.tables import CURRENT, METERED, NEVER, NONE, X_CONSUME, Tables
+from kernel_model.core.tables import CURRENT, METERED, NEVER, NONE, POSTPONED, READY, RUNNING, X_CONSUME, Tables
 
 REFILLS: Final = 8
 UNLIMITED: Final = 0  # the context of all who have none
@@ -88,21 +92,43 @@ def available(k: Tables, x: int, when: int) -> int:
 
 @hot
 def slice_of(k: Tables, x: int) -> int:
-    """Return how long the thread on context `x` may go on from now, ps: until the head is used up. A chunk begins."""
+    """Return how long the thread on context `x` may go on from now, ps: until the head is used up."""
     if x == UNLIMITED:
         return NEVER
-    now = k.meter[0]["now"]
-    context = k.context[x]
-    if now > context["until"]:
-        begin_chunk(k, x, now)
-        context["until"] = now
-    head = k.refill[context["first"]]
-    return int(head["amount"]) if head["time"] <= now else 0
+    head = k.refill[k.context[x]["first"]]
+    return int(head["amount"]) if head["time"] <= k.meter[0]["now"] else 0
 
 
 @hot
-def begin_chunk(k: Tables, x: int, when: int) -> None:
-    """Let drawing begin anew at `when`: what is due by then, or too little by itself, becomes one refill."""
+def run_on(k: Tables, p: int, x: int) -> None:
+    """Let process `p` run on context `x` from now on."""
+    if k.process[p]["on"] != x:
+        k.process[p]["on"] = x
+        count_active(k, p)
+
+
+@hot
+def count_active(k: Tables, p: int) -> None:
+    """See whether process `p` runs or would, and on which context; the first to do so after a pause begins anew."""
+    process = k.process[p]
+    state = process["state"]
+    x = process["on"] if state in (READY, RUNNING, POSTPONED) else NONE
+    if x == process["active_on"]:
+        return
+    if process["active_on"] != NONE:
+        k.context[process["active_on"]]["active"] -= 1
+    process["active_on"] = x
+    if x == NONE:
+        return
+    context = k.context[x]
+    context["active"] += 1
+    if x != UNLIMITED and context["active"] == 1 and k.meter[0]["now"] > context["until"]:
+        begin_anew(k, x, k.meter[0]["now"])
+
+
+@hot
+def begin_anew(k: Tables, x: int, when: int) -> None:
+    """Move the head up to `when` and join to it what is due by then, or what follows if it is too little by itself."""
     context = k.context[x]
     first = context["first"]
     head = k.refill[first]
@@ -151,15 +177,18 @@ def append_refill(k: Tables, x: int, time: int, amount: int) -> None:
 def draw(k: Tables, x: int, since: int, amount: int) -> None:
     """Draw `amount` ps from context `x`, for what begins at `since`."""
     context = k.context[x]
-    if since > context["until"]:
-        begin_chunk(k, x, since)
+    if context["active"] == 0 and since > context["until"]:
+        begin_anew(k, x, since)
     context["until"] = max(context["until"], since + amount)
     left = amount
     while left > 0:
         head = k.refill[context["first"]]
-        again = head["time"] + context["period"]
         part = min(left, head["amount"])
         left -= part
+        latest = since + amount - left - context["period"]
+        if head["time"] < latest:
+            begin_anew(k, x, latest)
+        again = head["time"] + context["period"]
         if head["amount"] - part > spare(k):
             head["amount"] -= part
             append_refill(k, x, again, part)
@@ -167,7 +196,7 @@ def draw(k: Tables, x: int, since: int, amount: int) -> None:
             part = head["amount"]  # the rest, too little to run on, comes back with it
             remove_refill(k, x, context["first"])
             append_refill(k, x, again, part)
-            begin_chunk(k, x, since + amount - left)
+            begin_anew(k, x, k.refill[context["first"]]["time"])
             context["used_up"] = 1
 
 

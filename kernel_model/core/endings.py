@@ -19,6 +19,7 @@ from jit.hot import hot
 from kernel_model.core.billing import charge, cut_burst, payer, trace
 from kernel_model.core.budgets import release
 from kernel_model.core.capabilities import discard
+from kernel_model.core.contexts import count_active
 from kernel_model.core.continuations import flush
 from kernel_model.core.heap import drop_timer, set_timer
 from kernel_model.core.helpers import forget_timer
@@ -130,6 +131,7 @@ def stop(k: Tables, p: int) -> None:
     cut_burst(k, p)
     process["state"] = DEAD
     release_pages(k, p)
+    count_active(k, p)
 
 
 @hot

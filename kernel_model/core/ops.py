@@ -26,7 +26,7 @@ from jit.hot import hot
 from kernel_model.core.activation import ON_REQUEST, activate, admit, find_handler, show_request
 from kernel_model.core.billing import charge, charge_transfer, payer, trace
 from kernel_model.core.capabilities import check_capability, in_slot, void_right
-from kernel_model.core.contexts import FOR_KERNEL, pay
+from kernel_model.core.contexts import FOR_KERNEL, pay, run_on
 from kernel_model.core.deferred import defer, must_queue, take_back
 from kernel_model.core.helpers import drop_answer
 from kernel_model.core.lists import append, pop, unlink
@@ -219,7 +219,7 @@ def take_in(k: Tables, p: int, r: int) -> None:
     request["holder"] = p
     k.process[p]["request"] = r
     if k.process[p]["passive"] != 0:
-        k.process[p]["on"] = k.operation[request["operation"]]["context"]
+        run_on(k, p, k.operation[request["operation"]]["context"])
     note_received(k, r)
     if request["parcel"] != NONE:
         land(k, request["parcel"], p, k.process[p]["landing"])

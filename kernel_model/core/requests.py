@@ -12,6 +12,7 @@ Both are kept by links of the request's own, constant-time at either end and in 
 from __future__ import annotations
 
 from jit.hot import hot
+from kernel_model.core.contexts import run_on
 from kernel_model.core.lists import append
 from kernel_model.core.pools import replace_body
 from kernel_model.core.tables import ERROR, NONE, Q_WORK, R_WORK, REPLIED, Tables
@@ -104,7 +105,7 @@ def give_back(k: Tables, p: int) -> None:
     """Process `p` has its request no longer; a context that came with it is given back (`budgets`)."""
     process = k.process[p]
     process["request"] = NONE
-    process["on"] = process["context"]
+    run_on(k, p, process["context"])
 
 
 @hot
@@ -113,4 +114,4 @@ def hold_again(k: Tables, p: int, r: int) -> None:
     process = k.process[p]
     process["request"] = r
     if r != NONE and process["passive"] != 0:
-        process["on"] = k.operation[k.request[r]["operation"]]["context"]
+        run_on(k, p, k.operation[k.request[r]["operation"]]["context"])

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from jit.hot import hot
 from kernel_model.core.billing import charge, payer, trace
-from kernel_model.core.contexts import charge_change, has_budget, time_in_section
+from kernel_model.core.contexts import charge_change, count_active, has_budget, time_in_section
 from kernel_model.core.heap import set_timer
 from kernel_model.core.lists import append, first, prepend, unlink
 from kernel_model.core.locks import touch
@@ -74,9 +74,12 @@ def wake(k: Tables, p: int) -> None:
     if k.config[0]["contexts"] != 0 and not has_budget(k, process["on"], time_in_section(k)):
         if process["on"] == process["context"]:
             postpone(k, p)
+            count_active(k, p)
             return
     process["ready_at"] = k.meter[0]["now"]
     enlist(k, p, False)
+    if k.config[0]["contexts"] != 0:
+        count_active(k, p)
     trace(k, X_WAKE, p, process["core"], 0, 0)
     if process["core"] != k.meter[0]["core"] and outranks(k, process["core"], p):
         core = k.core[process["core"]]

@@ -30,6 +30,7 @@ from kernel_model.core.contexts import (
     UNLIMITED,
     charge_change,
     consume,
+    count_active,
     has_budget,
     open_book,
     pay,
@@ -356,6 +357,8 @@ def section(k: Tables, c: int) -> None:
     elif core["action"] == A_INTERRUPT:
         beneficiary = take_interrupts(k, c)
     if payers:
+        if current != NONE:
+            count_active(k, current)  # it may have blocked
         expel(k, c, current)
     chosen = choose(k, c, current)
     if k.memory[0]["frames"] != 0:
@@ -550,6 +553,7 @@ def start(k: Tables, p: int) -> None:
     meter["core"] = c
     meter["process"] = core["process"]
     enlist(k, p, AT_BACK)
+    count_active(k, p)
     if core["phase"] == IDLING:
         pass_time(k, c)
         core["last"] = p

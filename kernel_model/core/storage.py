@@ -193,8 +193,8 @@ class Storage:
         row = self.tables.process[p]
         for name in (
             "next", "prev", "endpoint", "request", "completion", "timer", "graft", "library", "job_next", "job_last",
-            "finishing", "think", "lead_timer", "partner", "poller", "poll_next", "poll_first", "poll_last",
-            "reply_parcel", "held", "requests_first", "requests_last",
+            "finishing", "think", "lead_timer", "partner", "active_on", "poller", "poll_next", "poll_first",
+            "poll_last", "reply_parcel", "held", "requests_first", "requests_last",
         ):  # fmt: skip
             row[name] = NONE
         row["state"] = tables.PARKED

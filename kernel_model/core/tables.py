@@ -89,9 +89,10 @@ PROCESS = _record(
     # capabilities that it holds; its requests in flight, oldest first; slots that it names for capabilities to come
     "held requests_first requests_last landing "
     "ready_at wakeups graft library "
-    # its own scheduling context and the one that it runs on now; whether it is passive (`core.budgets`); requests that
-    # it lost with the budget of their senders, and whether user mode has still to learn of the last
-    "context on passive abandoned told_late "
+    # its own scheduling context and the one that it runs on now; the one on which it counts as active, or NONE
+    # (`contexts`); whether it is passive; requests that it lost with the budget of their senders, and whether user mode
+    # has still to learn of the last (`budgets`)
+    "context on active_on passive abandoned told_late "
     # its continuation, or of a continuation its process; events deferred for it, submissions among them (`deferred`)
     "partner deferred entering "
     # jobs of a client, and how it does them
@@ -170,8 +171,9 @@ MEMORY = _record(
 PAGE = _record("next prev process state used hinted")
 CONTEXT = _record(
     "budget period "  # ps; budget 0: unlimited
-    # its refills, from row `first`, the oldest first; until when what was drawn so far would have lasted
-    "first refills until "
+    # its refills, from row `first`, the oldest first; until when what was drawn so far would have lasted; its threads
+    # that run or would
+    "first refills until active "
     # whether the head was used up since its thread was last chosen; its threads out of budget; their timer
     "used_up queues timer"
 )
