@@ -74,7 +74,7 @@ class TableType(types.Opaque):  # type: ignore[misc]
     def __init__(self, name: str, sample: Any) -> None:
         super().__init__(name=f"table({name}, {_short((sample,))})")
         self.title = name
-        self.row_bytes = sample.strides[0]
+        self.row_bytes = sample.itemsize * int(np.prod(sample.shape[1:], dtype=np.int64))
         self.columns = sample.shape[1] if sample.ndim == 2 else 0
         self.row = RowType(name, sample.dtype) if sample.dtype.names else from_dtype(sample.dtype)
         self.bytes = sample.dtype.itemsize

@@ -43,7 +43,8 @@ class Block:
     __slots__ = ("address", "pairs")
 
     def __init__(self, tables: Any) -> None:
-        self.pairs = np.array([(array.ctypes.data, len(array)) for array in arrays_of(tables)], np.int64)
+        pairs = [(array.__array_interface__["data"][0], len(array)) for array in arrays_of(tables)]
+        self.pairs = np.array(pairs, np.int64)
         self.address = self.pairs.ctypes.data
 
 

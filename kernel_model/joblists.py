@@ -42,8 +42,8 @@ def add_jobs(
     patience_ns: float | None,
 ) -> Jobs:
     """Append jobs to those of a client; see `Kernel.jobs`."""
-    data, n = _bodies(bodies, count)
-    capability, number = _destination(kernel, client, graft, slot, op)
+    data, n = bodies_of(bodies, count)
+    capability, number = destination(kernel, client.row, graft, slot, op)
     first = kernel.storage.add(
         "job",
         n,
@@ -57,22 +57,25 @@ def add_jobs(
         arrival=NONE,
         finished=NONE,
         outcome=tables.NO_OUTCOME,
+        stream=NONE,
     )
     rows = kernel.tables.job[first : first + n]
     rows["tag"] = _column(tags, n, "tags") if tags is not None else np.arange(first, first + n)
     rows["next"][:-1] = np.arange(first + 1, first + n)
-    rows["body"] = _lay_out(kernel.storage, data, n)
+    rows["body"] = lay_out(kernel.storage, data, n)
     rows["key"] = rows["tag"] if keys is None else _column(keys, n, "keys")
     if map is not None:
-        rows["map"], spec = _map_of(graft, map)
-        given = np.zeros((1, spec.value_size), np.uint8) if values is None else _values(values, n, spec)
+        rows["map"], spec = map_of(graft, map)
+        given = np.zeros((1, spec.value_size), np.uint8) if values is None else values_of(values, n, spec)
         rows = kernel.tables.job[first : first + n]
-        rows["value"] = _lay_out(kernel.storage, given, n)
+        rows["value"] = lay_out(kernel.storage, given, n)
     if result is not None:
-        rows["result"], _ = _map_of(graft, result)
+        rows["result"], _ = map_of(graft, result)
     if arrivals_ns is not None:
         rows["arrival"] = np.round(_column(arrivals_ns, n, "arrivals_ns").astype(np.float64) * PS).astype(np.int64)
-    _unique_tags(kernel)
+    if tags is not None or kernel.own_tags:
+        kernel.own_tags = True
+        _unique_tags(kernel)
     process = kernel.tables.process[client.row]
     process["think"] = NONE if think_ns == 0 else kernel.distribution(think_ns)
     process["prepare"] = round(prepare_ns * PS)
@@ -86,10 +89,10 @@ def add_jobs(
     return Jobs(kernel, client, first, n)
 
 
-def _destination(
-    kernel: Kernel, client: Client, graft: Attachment | None, slot: str | Target, op: str | int
+def destination(
+    kernel: Kernel, client: int, graft: Attachment | None, slot: str | Target, op: str | int
 ) -> tuple[int, int]:
-    """Return the client's capability and the number of the operation."""
+    """Return a client's capability and the number of the operation that `slot` and `op` name."""
     if isinstance(slot, str):
         if graft is None or slot not in graft.slots:
             known = () if graft is None else tuple(graft.slots)
@@ -106,12 +109,12 @@ def _destination(
         target = slot
     if isinstance(op, str):
         raise fail("G0806", f"operation `{op}` needs a slot of a graft to be looked up in; give its number")
-    if isinstance(slot, str) and graft is not None and graft.process is client:
+    if isinstance(slot, str) and graft is not None and graft.process.row == client:
         return graft.slots[slot], op
-    return kernel.capability(target, client.row), op
+    return kernel.capability(target, client), op
 
 
-def _map_of(graft: Attachment | None, name: str) -> tuple[int, MapSpec]:
+def map_of(graft: Attachment | None, name: str) -> tuple[int, MapSpec]:
     """Return the number and the spec of a graft's map, by which jobs can be told apart."""
     names = [spec.name for spec in graft.program.maps] if graft else []
     if graft is None or name not in names:
@@ -122,7 +125,7 @@ def _map_of(graft: Attachment | None, name: str) -> tuple[int, MapSpec]:
     return graft.placement.map_base + names.index(name), spec
 
 
-def _values(values: npt.NDArray[Any], n: int, spec: MapSpec) -> npt.NDArray[np.uint8]:
+def values_of(values: npt.NDArray[Any], n: int, spec: MapSpec) -> npt.NDArray[np.uint8]:
     """Return the arguments as rows of bytes that fit the map."""
     if values.dtype == np.uint8 and values.ndim == 2:
         if values.shape != (n, spec.value_size):
@@ -140,7 +143,7 @@ def _unique_tags(kernel: Kernel) -> None:
         raise fail("G0810", "two jobs have the same tag", notes=("tags tell the jobs of a kernel apart",))
 
 
-def _bodies(bodies: npt.NDArray[Any] | bytes, count: int | None) -> tuple[npt.NDArray[np.uint8], int]:
+def bodies_of(bodies: npt.NDArray[Any] | bytes, count: int | None) -> tuple[npt.NDArray[np.uint8], int]:
     """Return the bodies as rows of bytes (one row: the same for all), and how many jobs there are."""
     if isinstance(bodies, bytes):
         return np.frombuffer(bodies, np.uint8).reshape(1, -1), 1 if count is None else _positive(count)
@@ -161,7 +164,7 @@ def _positive(count: int) -> int:
     return count
 
 
-def _lay_out(storage: Storage, data: npt.NDArray[np.uint8], n: int) -> npt.NDArray[np.int64] | int:
+def lay_out(storage: Storage, data: npt.NDArray[np.uint8], n: int) -> npt.NDArray[np.int64] | int:
     """Store the bodies, each at a multiple of 8, and return where they are."""
     stride = -(-data.shape[1] // WORD_BYTES) * WORD_BYTES
     at = storage.allocate(stride * len(data))

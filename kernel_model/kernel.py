@@ -18,7 +18,7 @@ holds; a difference is a bug of ours (`InternalError`).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -42,6 +42,7 @@ from kernel_model.core import chance, endings, prices, scripts, simulate, tables
 from kernel_model.core.contexts import UNLIMITED
 from kernel_model.core.storage import Storage
 from kernel_model.core.tables import NEVER, NONE, Tables
+from kernel_model.groups import Clients, Recording, Stream, add_clients, add_recording, add_stream
 from kernel_model.handles import (
     Attachment,
     Capability,
@@ -121,6 +122,7 @@ class Kernel:
         self._processes: dict[str, Process] = {}
         self._accounts: dict[str, int] = {}
         self._starting: list[int] = []
+        self.own_tags = False  # whether some jobs have tags that their maker chose
         self._contexts: dict[str, Context] = {}
         self._hosts: dict[int, Host] = {}
         self._stores: dict[bytes | Store, int] = {}
@@ -259,6 +261,54 @@ class Kernel:
         """
         number = self._process(name, core, priority, tables.B_CLIENT, context, cq_capacity=completions, landing=slots)
         return self._named(Client(self, name, number))
+
+    def clients(
+        self, name: str, count: int, *, core: int = 0, priority: int = 8, completions: int = 64,
+        context: Context | None = None,
+    ) -> Clients:  # fmt: skip
+        """Return a group of `count` equal clients (`groups`) that share the account `name` and their capabilities."""
+        if count < 1:
+            raise fail("G0801", f"a group of {count} clients")
+        row = self._process(name, core, priority, tables.B_CLIENT, context, cq_capacity=completions, count=count)
+        return add_clients(self, name, count, row)
+
+    def stream(
+        self,
+        clients: Client | Clients,
+        *,
+        slot: str | Target,
+        bodies: npt.NDArray[Any] | bytes,
+        operations: int,
+        op: str | int = 0,
+        graft: Attachment | None = None,
+        map: str | None = None,
+        values: npt.NDArray[Any] | None = None,
+        think_ns: Times = 0,
+        interval_ns: Times | None = None,
+        prepare_ns: float = 0,
+        in_flight: int = 1,
+    ) -> Stream:
+        """Give clients `operations` operations without a row for each (`core.streams`), up to `in_flight` at a time.
+
+        Arguments as in `jobs`; `bodies` and `values` are used in turn. `think_ns`: a closed loop. `interval_ns`: an
+        open loop, arrivals of all the clients together. What is delivered is not kept: see `record`.
+        """
+        return add_stream(
+            self, clients, slot=slot, bodies=bodies, operations=operations, op=op, graft=graft, map=map, values=values,
+            think_ns=think_ns, interval_ns=interval_ns, prepare_ns=prepare_ns, in_flight=in_flight,
+        )  # fmt: skip
+
+    def record(self, *clients: Client | Clients, after_ns: float = 0) -> Recording:
+        """Record the latencies of these clients' operations, of those alone that begin at `after_ns` or later.
+
+        A latency counts from the intended start: the arrival in an open loop, the end of the think time in a closed
+        one. A client has one recording; a later one takes its place.
+        """
+        return add_recording(self, clients, after_ns)
+
+    def start_rows(self, rows: Iterable[int]) -> None:
+        """Let these processes begin when the model runs next."""
+        self._starting.extend(rows)
 
     def poller(self, name: str = "poller", *, core: int = 0, priority: int = 8) -> Process:
         """Return a new kernel thread that polls the rings of the clients that are run with it, without end."""
@@ -623,9 +673,8 @@ class Kernel:
         until = NEVER - 1 if until_ns is None else round(until_ns * PS)
         if until < self.now_ps:
             raise fail("G0801", f"it is {self.now_ps / PS} ns already, {until_ns} ns is over")
-        for row in self._starting:
-            if self.tables.process[row]["state"] == tables.PARKED:
-                self._hot.start(self.tables, row)
+        for run in _consecutive(self._starting):
+            self._hot.start_all(self.tables, run.start, len(run))
         self._starting.clear()
         before = -1
         while True:
@@ -665,7 +714,7 @@ class Kernel:
     @property
     def accounts(self) -> Mapping[str, Account]:
         """What every process and every core's idling was charged so far, by name, processes first."""
-        order = [*self._processes, *self._idle]
+        order = [*(name for name in self._accounts if name not in self._idle), *self._idle]
         return MappingProxyType({name: self._account(name) for name in order})
 
     def _account(self, name: str) -> Account:
@@ -736,6 +785,18 @@ def _functions(engine: TierName) -> Any:
     from kernel_model.core import packing
 
     return packing.functions()
+
+
+def _consecutive(rows: Iterable[int]) -> Iterator[range]:
+    """Yield runs of numbers that follow one another."""
+    run = range(0)
+    for row in rows:
+        if run and row != run.stop:
+            yield run
+            run = range(0)
+        run = range(run.start if run else row, row + 1)
+    if run:
+        yield run
 
 
 def _signed(value: int) -> int:

@@ -11,6 +11,7 @@ from kernels import CHASE, CONSUME, DELIVER, chain_image, verified
 import verifier
 from jit.hot import TierName
 from kernel_model import Client, Context, Endpoint, Exponential, Kernel, Process, Server, Uniform
+from kernel_model.groups import Recording
 from kernel_model.hosting import Call, Cancel, Compute, Jump, Receive, Reply, Row, Sleep, Submit, Think, Wait
 from kernel_model.serving import Append, Faults, Read, Store, Write
 
@@ -127,6 +128,7 @@ class Scenario:
             trace=True,
         )
         self.servers: list[Server] = []
+        self.recorded: list[Recording] = []
         self.endpoints: list[Endpoint] = []
         self.contexts: list[Context] = []
         if self.draw.random() < 0.4:
@@ -217,11 +219,17 @@ class Scenario:
                   engine=self.draw.choice(ENGINES))  # fmt: skip
         n = self.draw.randint(1, 12)
         arrivals = np.cumsum([self.draw.randint(0, 800) for _ in range(n)]) if self.draw.random() < 0.4 else None
-        self.kernel.jobs(
-            client, slot=at["disk"], bodies=bytes(8), count=n, arrivals_ns=arrivals,
-            think_ns=self.draw.choice((0, Exponential(100))), prepare_ns=self.draw.choice((0, 20)),
-            patience_ns=self.draw.choice((None, None, 400)),
-        )  # fmt: skip
+        times: dict[str, Any] = {"think_ns": self.draw.choice((0, Exponential(100))),
+                                 "prepare_ns": self.draw.choice((0, 20))}  # fmt: skip
+        if self.draw.random() < 0.4:
+            self.kernel.stream(
+                client, slot=at["disk"], bodies=np.arange(3, dtype=np.uint64), operations=2 * n,
+                interval_ns=self.draw.choice((None, Exponential(500))), in_flight=self.draw.randint(1, 3), **times,
+            )  # fmt: skip
+            self.recorded.append(self.kernel.record(client, after_ns=self.draw.choice((0, 1000))))
+        else:
+            self.kernel.jobs(client, slot=at["disk"], bodies=bytes(8), count=n, arrivals_ns=arrivals,
+                             patience_ns=self.draw.choice((None, None, 400)), **times)  # fmt: skip
         self._start(client)
         return client
 

@@ -23,6 +23,8 @@ def test_both_tiers_write_the_same_trace_and_the_same_accounts(block: int) -> No
         assert plain.kernel.events() == compiled.kernel.events(), seed
         assert plain.kernel.accounts == compiled.kernel.accounts
         assert plain.kernel.statistics == compiled.kernel.statistics
+        for one, other in zip(plain.recorded, compiled.recorded, strict=True):
+            assert (one.histogram, one.others) == (other.histogram, other.others)
 
 
 def test_the_same_seed_gives_the_same_trace() -> None:

@@ -207,8 +207,8 @@ def discard(k: Tables, c: int) -> int:
 
 @hot
 def holds(k: Tables, p: int, c: int) -> bool:
-    """Whether process `p` holds a capability of this name."""
-    return bool(c >= 0 and k.capability[c]["owner"] == p)
+    """Whether process `p` holds a capability of this name, itself or with the group whose capabilities it shares."""
+    return bool(c >= 0 and k.capability[c]["owner"] == k.process[p]["space"])
 
 
 @hot

@@ -50,6 +50,21 @@ def seeds(seed: int, stream: int) -> tuple[int, ...]:
     return tuple(words)
 
 
+def seeds_of(seed: int, first: int, count: int) -> Any:
+    """Return the words that start `count` streams, (count, 6) int64: row i is `seeds(seed, first + i)`."""
+    words = np.empty((count, 6), np.int64)
+    with np.errstate(over="ignore"):
+        state = np.arange(first, first + count, dtype=np.uint64) * np.uint64(0xD1342543DE82EF95)
+        state += np.uint64((seed * 0x9E3779B97F4A7C15 + 0x632BE59BD9B4E019) & (1 << 64) - 1)
+        for i in range(6):
+            state += np.uint64(0x9E3779B97F4A7C15)
+            mixed = (state ^ state >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
+            mixed = (mixed ^ mixed >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)
+            mixed = (mixed ^ mixed >> np.uint64(31)) % np.uint64((_M1 if i < 3 else _M2) - 1)
+            words[:, i] = mixed.astype(np.int64) + 1
+    return words
+
+
 @hot
 def draw(k: Tables, process: int) -> int:
     """Return the next number of the process's stream, 0 <= n < 2**32 (nearly: n < 4294967087)."""

@@ -24,6 +24,7 @@ from kernel_model.core.promises import dispatch, must_wait
 from kernel_model.core.requests import finish
 from kernel_model.core.room import has_completion, has_place, reserve_place
 from kernel_model.core.sends import send_from_body, serve_send, within_body
+from kernel_model.core.streams import renew
 from kernel_model.core.tables import (
     EAGAIN,
     EINVAL,
@@ -212,6 +213,7 @@ def forget_timer(k: Tables, g: int, t: int) -> None:
     if timer["kind"] == T_USER:
         if timer["operation"] != NONE:
             k.job[timer["operation"]]["pending"] -= 1
+            renew(k, graft["process"], timer["operation"])
     elif timer["operation"] != NONE:
         operation = k.operation[timer["operation"]]
         operation["outstanding"] -= 1

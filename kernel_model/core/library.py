@@ -41,6 +41,8 @@ from kernel_model.core.lists import append, first, pop, unlink
 from kernel_model.core.parcels import drop_completion, drop_draft
 from kernel_model.core.pools import copy_body, give_completion, room_for, take_request
 from kernel_model.core.prices import IN_USER, MAP_DELETE, MAP_LOOKUP, MAP_UPDATE, PREPARE, REAP
+from kernel_model.core.recording import record
+from kernel_model.core.streams import arrive_next, renew
 from kernel_model.core.tables import (
     EAGAIN,
     ERROR,
@@ -160,7 +162,9 @@ def may_begin(k: Tables, p: int) -> bool:
 def arrival_of(k: Tables, p: int, j: int) -> int:
     """Return when job `j` arrives; in a closed loop that is a think time from the moment it was first asked for."""
     job, process = k.job[j], k.process[p]
-    if job["arrival"] == NONE:
+    if job["arrival"] == NONE and job["stream"] != NONE and k.stream[job["stream"]]["interval"] != NONE:
+        job["arrival"] = arrive_next(k, p, job["stream"])
+    elif job["arrival"] == NONE:
         think = sample(k, p, process["think"]) if process["think"] != NONE else 0
         job["arrival"] = k.meter[0]["now"] + think
     return int(job["arrival"])
@@ -315,6 +319,9 @@ def finish_job(k: Tables, p: int) -> None:
     process["open_jobs"] -= 1
     k.meter[0]["jobs_open"] -= 1
     trace(k, X_JOB, p, job["tag"], job["outcome"], job["finished"] - job["arrival"])
+    if process["recorder"] != NONE:
+        record(k, process["recorder"], job["arrival"], job["outcome"])
+    renew(k, p, process["finishing"])
     process["finishing"] = NONE
 
 
@@ -327,6 +334,7 @@ def wait_or_give_up(k: Tables, p: int, due: int) -> int:
     for j in range(k.job.shape[0]):
         job = k.job[j]
         if job["state"] == J_OPEN and job["owner"] == p:
+            job["pending"] = 0
             end_job(k, p, j, NONE, STARVED, DONE)
             return U_BURST
     return U_BURST
@@ -385,7 +393,8 @@ def reject(k: Tables, p: int) -> bool:
         return True
     if request["graft"] != NONE:
         tell_failure(k, p, request["graft"], r)
-    else:
+    elif request["cookie"] != NONE:
+        k.job[request["cookie"]]["pending"] -= 1
         end_job(k, p, request["cookie"], NONE, REFUSED, request["status"])
     drop_draft(k, r)
     return True
@@ -438,6 +447,7 @@ def digest(k: Tables, p: int, c: int) -> None:
                 end_job(k, p, j, NONE, STARVED, DONE)
         else:
             end_job(k, p, j, c, completion["outcome"], completion["status"])
+        renew(k, p, j)
     drop_completion(k, c)
 
 

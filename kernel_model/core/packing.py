@@ -14,7 +14,7 @@ from jit import whole
 from kernel_model.core import simulate
 from kernel_model.core.storage import Storage
 
-ENTRY_POINTS = {"advance": 2, "settle": 1, "ahead": 0, "start": 1, "command": 3}
+ENTRY_POINTS = {"advance": 2, "settle": 1, "ahead": 0, "start_all": 2, "command": 3}
 """What `kernel.Kernel` calls, and how many arguments each has beside the tables."""
 
 

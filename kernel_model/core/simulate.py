@@ -82,6 +82,7 @@ from kernel_model.core.tables import (
     NEVER,
     NONE,
     P_TIMER,
+    PARKED,
     Q_POSTPONED,
     Q_READY,
     S_EVENTS,
@@ -542,6 +543,14 @@ def fire(k: Tables, t: int) -> None:
 def command(k: Tables, c: int, number: int, target: int) -> None:
     """Let a command of `endings` reach core `c` now."""
     set_timer(k, k.meter[0]["now"], T_COMMAND, c, target, number)
+
+
+@hot
+def start_all(k: Tables, first_process: int, count: int) -> None:
+    """Let parked processes run that were made one after the other."""
+    for p in range(first_process, first_process + count):
+        if k.process[p]["state"] == PARKED:
+            start(k, p)
 
 
 @hot

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from jit import machine
-from kernel_model.core import chance, contexts, prices, tables
+from kernel_model.core import chance, contexts, prices, recording, tables
 from kernel_model.core.tables import NEVER, NONE, POOL_RESERVE, Tables
 
 POOL_TABLES = ("request", "operation", "completion", "timer", "capability", "parcel", "wire", "leg")  # by P_...
@@ -20,7 +20,8 @@ RECORDS = {
     "process": tables.PROCESS, "endpoint": tables.ENDPOINT, "core": tables.CORE,
     "queue": tables.QUEUE, "graft": tables.GRAFT, "handler": tables.HANDLER,
     "slot": tables.SLOT, "page": tables.PAGE, "context": tables.CONTEXT, "refill": tables.REFILL,
-    "job": tables.JOB, "row": tables.ROW, "service": tables.SERVICE, "distribution": tables.DISTRIBUTION,
+    "job": tables.JOB, "stream": tables.STREAM, "recorder": tables.RECORDER, "row": tables.ROW,
+    "service": tables.SERVICE, "distribution": tables.DISTRIBUTION,
 }  # fmt: skip
 FIRST_ROWS = 16
 ARENA_BYTES = 1 << 25  # touched only where used
@@ -65,6 +66,7 @@ class Storage:
             price=np.zeros(prices.COUNT, np.int64),
             exponential=chance.quantiles(),
             arena=arena,
+            histogram=np.zeros((0, recording.BUCKETS), np.int64),
             trace=np.zeros(32 * POOL_RESERVE if trace else 1, tables.TRACE),
             machine=None,
         )
@@ -168,6 +170,13 @@ class Storage:
             self._replace(vector=_longer(self.tables.vector, 2 * len(self.tables.vector)))
         return g
 
+    def add_recorder(self, after: int) -> int:
+        """Return a new recorder of latencies of operations that begin at `after` or later, ps."""
+        row = self.add("recorder", after=after)
+        if row >= len(self.tables.histogram):
+            self._replace(histogram=_longer(self.tables.histogram, 2 * row + 1))
+        return row
+
     def add_core(self, account: int) -> int:
         """Return a new core, idle; `account` is charged for its idling."""
         return self.add(
@@ -187,22 +196,23 @@ class Storage:
             self._replace(consumed=_longer(self.tables.consumed, 2 * len(self.tables.consumed)))
         return row
 
-    def add_process(self, **fields: int) -> int:
-        """Return a new parked process."""
-        p = self.add("process")
-        row = self.tables.process[p]
+    def add_process(self, count: int = 1, **fields: int) -> int:
+        """Return the first of `count` new parked processes."""
+        p = self.add("process", count)
+        row = self.tables.process[p : p + count]
         for name in (
             "next", "prev", "endpoint", "request", "completion", "timer", "graft", "library", "job_next", "job_last",
-            "finishing", "think", "lead_timer", "partner", "active_on", "poller", "poll_next", "poll_first",
+            "finishing", "think", "recorder", "lead_timer", "partner", "active_on", "poller", "poll_next", "poll_first",
             "poll_last", "reply_parcel", "held", "requests_first", "requests_last",
         ):  # fmt: skip
             row[name] = NONE
         row["state"] = tables.PARKED
+        row["space"] = p
         row["ready_at"] = NEVER
         row["patience"] = NEVER
-        row["queues"] = self.queues(tables.OBJECT_QUEUES)
+        row["queues"] = self.queues(tables.OBJECT_QUEUES * count) + tables.OBJECT_QUEUES * np.arange(count)
         for name, value in fields.items():
-            self.tables.process[p][name] = value
+            row[name] = value
         return p
 
     def add_continuation(self, p: int) -> None:

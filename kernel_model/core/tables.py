@@ -104,6 +104,8 @@ PROCESS = _record(
     # its pages (`paging`): the first and how many; BY_..., how those of its next turn are read beforehand; the page at
     # which it goes on, and those that it said it would touch; whether its turn has been foretold; the timer that will
     "pages page_count page_in instruction hinted_from hinted_count foretold lead_timer "
+    "recorder "  # where latencies of its operations go
+    "space "  # the process whose capabilities it uses: itself, or the first of its group
     "r0 r1 r2 r3 r4 r5"
 )
 CAPABILITY = _record(
@@ -194,9 +196,17 @@ HANDLER = _record(
 JOB = _record(
     # `value`: arena offset of the argument for `map`; `result`: map from which the answer is taken (NONE: none)
     "next state owner tag capability op body length map key value result arrival submitted finished outcome status "
-    "answer answer_length answer_room pending"
+    "answer answer_length answer_room pending "
+    "stream"  # whose next operation the row becomes when it is done
 )
 SLOT = _record("capability epoch promised")  # `promised`: the slot's own, made for a promise
+STREAM = _record(
+    "operations begun tag "  # how many there are, how many have begun; tag of the first
+    # arena offset, number and distance of the bodies, and of the arguments; both are used in turn
+    "bodies body_count body_stride values value_count value_stride "
+    "interval clock"  # distribution of the times between arrivals, NONE: a closed loop; the last arrival, ps
+)
+RECORDER = _record("after count total_high total_low minimum maximum others")  # ps, see `recording`
 ROW = _record("op a b c d e f")
 SERVICE = _record(
     # first act (a row of `row`) and how many, 0: the first for every operation; distributions of service and device
@@ -237,6 +247,9 @@ class Tables(NamedTuple):
     refill: Any
     consumed: Any  # ps by context and kind, see `contexts`
     job: Any
+    stream: Any
+    recorder: Any
+    histogram: Any  # counts by recorder and bucket
     row: Any  # scripts, and what servers do
     service: Any
     distribution: Any
