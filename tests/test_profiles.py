@@ -18,6 +18,7 @@ from kernel_model import costs
 from kernel_model.core import prices
 from kernel_model.costs import inheritance, listing
 from kernel_model.costs.inheritance import figures
+from kernel_model.kernel import Kernel
 
 PROFILES = costs.available()
 TEXT = resources.files("kernel_model.costs").joinpath("profiles", "sel4-skylake.toml").read_text(encoding="utf-8")
@@ -295,6 +296,23 @@ def test_the_users_own_profile_is_found_by_name_before_the_packages(
     assert costs.own() == ("linux-host", "mine")
     assert costs.load("mine").name == "mine"
     assert costs.load("linux-host").digest != packaged.digest
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_a_round_trip_of_the_model_takes_exactly_a_call_and_a_reply(name: str) -> None:
+    profile = costs.load(name)
+    kernel = Kernel(profile, engine="python")
+    server = kernel.server("server", service_ns=0)
+    client = kernel.client("client")
+    jobs = kernel.jobs(client, slot=server, op=0, bodies=b"", count=2)
+    kernel.run()
+    client.run()
+    kernel.run()
+    results = jobs.results()
+    parts = ("entry", "dispatch_call", "switch", "exit", "entry", "dispatch_reply", "switch", "exit")
+    beside = ("hook_check", "hook_check", "prepare")
+    taken = int(results["finished"][1] - results["finished"][0])
+    assert taken == sum(profile.primitives[name].value for name in (*parts, *beside))
 
 
 def test_the_command_lists_all_profiles_and_shows_each_figure_of_one() -> None:
