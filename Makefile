@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint picture clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python samples/demo.py build
@@ -14,6 +14,9 @@ test: $(VENV)/.dev lint
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+picture: $(VENV)/.demo
+	$(BIN)/graft compare --hops 1..8 --plot docs/compare.svg > /dev/null
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

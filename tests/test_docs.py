@@ -126,6 +126,33 @@ def test_the_commands_of_the_readme_work(line: str, monkeypatch: pytest.MonkeyPa
     assert CliRunner().invoke(cli.main, words).exit_code == 0
 
 
+COMPARING = (ROOT / "docs" / "compare.md").read_text()
+COMMANDS = "".join(re.findall(r"^```sh\n(.*?)^```$", COMPARING, re.MULTILINE | re.DOTALL))
+
+
+@pytest.mark.parametrize("line", re.findall(r"^(graft [^#\n]*)", COMMANDS, re.MULTILINE))
+def test_the_commands_of_the_page_on_comparing_work(line: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """With few operations, and one process: what a command means does not depend on either."""
+    from click.testing import CliRunner
+
+    import cli
+
+    words = line.replace("samples/", f"{ROOT}/samples/").split()[1:]
+    few = ["--operations", "4"] if words[0] == "compare" else ["--jobs", "1"]
+    monkeypatch.chdir(tmp_path)
+    assert CliRunner().invoke(cli.main, [*words, *few]).exit_code == 0
+
+
+def test_the_grid_and_the_program_of_the_page_on_comparing_work(tmp_path: Path) -> None:
+    from kernel_model.experiments.axes import axes_in, grid
+
+    (text,) = re.findall(r"^```toml\n(.*?)^```$", COMPARING, re.MULTILINE | re.DOTALL)
+    (tmp_path / "grid.toml").write_text(text)
+    assert len(grid(axes_in(tmp_path / "grid.toml"))) == 16 * 3 * 2 * 3 * 5
+    (program,) = re.findall(r"^```python\n(.*?)^```$", COMPARING, re.MULTILINE | re.DOTALL)
+    exec(compile(program, "docs/compare.md", "exec"), {})
+
+
 def test_the_rejections_that_are_shown_are_those_of_the_cases() -> None:
     cases = yaml.safe_load((ROOT / "tests" / "cases" / "rejections.yaml").read_text())
     text = (ROOT / "docs" / "verifier.md").read_text()

@@ -59,9 +59,22 @@ def write_trace(points: Sequence[Point], path: Path) -> None:
     click.echo(f"{path}: written; open it at https://ui.perfetto.dev", err=True)
 
 
-@click.command()
+class Compare(click.Command):
+    """A command whose help ends with what can be compared; only then is that looked up."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the workloads and the mechanisms."""
+        from kernel_model.mechanisms import ALL
+        from kernel_model.workloads.catalogue import KINDS
+
+        for title, rows in (("Workloads", KINDS), ("Mechanisms", ALL)):
+            with formatter.section(title):
+                formatter.write_dl([(each.name, each.summary) for each in rows])
+
+
+@click.command(cls=Compare)
 @click.argument("file", required=False, type=click.Path(path_type=Path), callback=note_file)
-@click.option("--workload", default="btree", help="What is asked of the servers.")
+@click.option("--workload", default="btree", help="What is asked of the servers; default: btree.")
 @click.option("--mechanisms", help="Which mechanisms, by name: call,graft; default: all.")
 @field_options
 @click.option("--accounting", is_flag=True, help="Who was charged for what, foretold and seen, in every charge mode.")

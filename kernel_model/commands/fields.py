@@ -22,6 +22,7 @@ HELP: Mapping[str, str] = {
     "clients": "Clients.",
     "think_ns": "From the end of an operation to the client's next, ns.",
     "load": "Offered operations a second (open loop); default: the next when the last has ended.",
+    "failures": "Share of the requests that a server fails.",
     "profile": "Cost profile: a name or a TOML file.",
     "cores": "Cores.",
     "activation": "When grafts run.",
@@ -40,7 +41,7 @@ class Axis(click.ParamType[tuple[Value, ...]]):
 
     def __init__(self, field: str) -> None:
         self.field = field
-        self.name = "|".join(CHOICES[field]) if field in CHOICES else "values"
+        self.name = "values"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[Value, ...]:
         """Return the values in the order given."""
@@ -57,7 +58,8 @@ def field_options(command: Callable[..., None]) -> Callable[..., None]:
     for field in reversed(FIELDS):
         if field in HELP:
             names = [f"--{_LONG.get(field, field).replace('_', '-')}", *(["--depth"] if field == "hops" else []), field]
-            command = click.option(*names, type=Axis(field), help=HELP[field])(command)
+            metavar = "|".join(CHOICES[field]) if field in CHOICES else "VALUES"
+            command = click.option(*names, type=Axis(field), metavar=metavar, help=HELP[field])(command)
     return command
 
 

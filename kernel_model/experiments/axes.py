@@ -35,7 +35,7 @@ Value = int | float | str
 Axes = Mapping[str, tuple[Value, ...]]
 
 SHORT: Mapping[str, str] = {"work": "work_ns", "think": "think_ns", "depth": "hops"}
-REAL = frozenset({"load", "warm_up"})  # fields that need not be whole
+REAL = frozenset({"load", "warm_up", "failures"})  # fields that need not be whole
 WHOLE = frozenset(LEAST)
 MOST_VALUES = 100_000  # of an axis: more is a slip of the pen
 

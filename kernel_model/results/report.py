@@ -58,7 +58,7 @@ def predictions(comparison: Comparison) -> str:
 
 def heading(comparison: Comparison) -> str:
     """Return what all rows have in common, in a line."""
-    outcome = next((row.outcome for row in comparison.rows if row.outcome), None)
+    outcome = next((row.outcome for row in reversed(comparison.rows) if row.outcome), None)
     point = comparison.rows[0].point
     runs = f" in each of {outcome.runs} runs" if outcome and outcome.runs > 1 else " a run"
     data = f": {outcome.data}; {outcome.arrivals}" if outcome else ""
@@ -88,7 +88,7 @@ def _fill(grid: Grid, table: Table, cells: Callable[[Group, Row, Outcome], tuple
             if row.outcome:
                 grid.add_row(hops, row.mechanism, *cells(group, row, row.outcome), style=style)
             elif cells is _latency_cells:
-                grid.add_row(hops, row.mechanism, style=style)
+                grid.add_row(hops, row.mechanism, "-", style=style)
         grid.add_row()
 
 
