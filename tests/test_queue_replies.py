@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,8 @@ from references import End, Entry, Window, Wish
 
 import jit
 from jit.hot import TierName
-from kernel_model import Kernel, Process
-from kernel_model.hosting import Script, compute, receive, reply, submit, wait
+from kernel_model import Endpoint, Kernel, Process
+from kernel_model.hosting import Script, Wire, call, compute, pipeline, receive, reply, submit, touch, wait
 
 TIERS = [*((seed, "python") for seed in range(8)), (8, "numba")]
 STARVED = -61
@@ -84,9 +85,8 @@ def wishes(draw: random.Random) -> list[Wish]:
     return found
 
 
-@pytest.mark.parametrize(("seed", "tier"), TIERS)
-def test_pipeline_keeps_and_breaks_promises_as_a_promise_queue(seed: int, tier: TierName) -> None:
-    given = wishes(random.Random(seed))
+def promised(tier: TierName) -> tuple[Kernel, Endpoint]:
+    """Return a kernel with a server that does `disk_read`."""
     kernel = Kernel(prices={}, engine=tier, cores=2)
     door = kernel.endpoint("disk", 64)
 
@@ -98,6 +98,12 @@ def test_pipeline_keeps_and_breaks_promises_as_a_promise_queue(seed: int, tier: 
             request = yield reply(np.array(words, "<u8").tobytes(), status=status)
 
     kernel.process("server", server, endpoint=door, core=1)
+    return kernel, door
+
+
+def grafted(given: list[Wish], tier: TierName) -> dict[int, End]:
+    """How wishes end with the graft."""
+    kernel, door = promised(tier)
     client = kernel.client("app", completions=64)
     kernel.attach(sample("pipeline"), to=client, slots={"disk": door})
     jobs = [
@@ -110,8 +116,41 @@ def test_pipeline_keeps_and_breaks_promises_as_a_promise_queue(seed: int, tier: 
     client.run("submit", 64)
     kernel.run()
     rows = {wish.tag: job.results()[0] for wish, job in zip(given, jobs, strict=True)}
-    found = {tag: End(int(row["status"]), int(row["finished"]) // PS) for tag, row in rows.items()}
-    assert found == references.pipelined(given, disk_read)
+    return {tag: End(int(row["status"]), int(row["finished"]) // PS) for tag, row in rows.items()}
+
+
+def wired(given: list[Wish]) -> dict[int, End]:
+    """How they end, all submitted at once, with the kernel's own promises (`pipelined-kernel`)."""
+    kernel, door = promised("python")
+    ends: dict[int, End] = {}
+
+    def app(kernel: Kernel, _me: Process) -> Script:
+        steps = {wish.tag: number for number, wish in enumerate(given)}
+        yield pipeline(*(
+            submit(door, 0, wish.index.to_bytes(8, "little"), tag=wish.tag,
+                   wires=() if wish.source is None else (Wire(steps[wish.source], at=8 * wish.word),))
+            for wish in given
+        ))  # fmt: skip
+        while len(ends) < len(given):
+            for done in (yield wait(1)):
+                ends[done.tag] = End(done.status, kernel.now_ps // PS)
+
+    kernel.process("app", app, completions=64)
+    kernel.run()
+    return ends
+
+
+@pytest.mark.parametrize(("seed", "tier"), TIERS)
+def test_pipeline_keeps_and_breaks_promises_as_a_promise_queue(seed: int, tier: TierName) -> None:
+    given = wishes(random.Random(seed))
+    assert grafted(given, tier) == references.pipelined(given, disk_read)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_pipeline_keeps_and_breaks_promises_as_the_kernels_own(seed: int) -> None:
+    given = [replace(wish, at=0) for wish in wishes(random.Random(seed))]
+    graft, kernel = grafted(given, "python"), wired(given)
+    assert {tag: end.status for tag, end in graft.items()} == {tag: end.status for tag, end in kernel.items()}
 
 
 # --- logical disk -----------------------------------------------------------------------------------------------------
@@ -160,6 +199,26 @@ def test_readahead_hints_what_linux_reads_ahead(seed: int) -> None:
         expected = references.read_ahead(windows.setdefault(file, Window()), page[file])
         told = [] if expected is None else [(file * (1 << 40) + expected[0] * 4096, expected[1])]
         assert [(hint.address, hint.pages) for hint in got] == told
+
+
+@pytest.mark.parametrize(("hinted", "faults"), [(False, 60), (True, 1)])
+def test_a_sequential_reader_faults_once_with_readahead(hinted: bool, faults: int) -> None:
+    kernel = Kernel(prices={}, engine="python", cores=2)
+    kernel.memory(frames=128, fetch_ns=1_000)
+    files = kernel.server("files", reply=b"", service_ns=10, core=1)
+
+    def reader(_kernel: Kernel, _me: Process) -> Script:
+        for page in range(60):
+            yield call(files, 0, np.array([0, page], "<u8").tobytes())
+            yield touch(page)
+            yield compute(5_000)
+
+    app = kernel.process("reader", reader)
+    kernel.pages(app, 128)
+    if hinted:
+        kernel.attach(sample("readahead"), to=app, slots={"files": files})
+    kernel.run()
+    assert kernel.paging.faults == faults
 
 
 def chosen(state: jit.GraftState, resident: Mapping[int, int]) -> int | None:
