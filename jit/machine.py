@@ -173,33 +173,52 @@ def state_bytes(program: Program) -> int:
     return end
 
 
-def place(machine: Machine, program: Program, allocate: Allocate, *, seed: int) -> Placement:
-    """Append a program to the tables, its maps at their initial values.
-
-    `seed` is the secret of its hash maps. Raises GraftError G0702 if a table is full or the maps are too large.
-    """
-    size = state_bytes(program)
-    control = machine.control[0]
-    needed = {
+def rows_of(program: Program) -> dict[str, int]:
+    """Return how many rows `place` takes for `program`, by table."""
+    return {
         "code": sum(len(handler.instructions) for handler in program.handlers),
         "regions": MAPS + len(program.maps),
         "maps": len(program.maps),
         "handlers": len(program.handlers),
     }
-    for table, rows in needed.items():
+
+
+def place(machine: Machine, program: Program, allocate: Allocate, *, seed: int) -> Placement:
+    """Append a program to the tables, its maps at their initial values.
+
+    `seed` is the secret of its hash maps. Raises GraftError G0702 if a table is full or the maps are too large.
+    """
+    control = machine.control[0]
+    for table, rows in rows_of(program).items():
         if control[f"{table}_used"] + rows > len(getattr(machine, table)):
             raise fail("G0702", f"no room for {rows} more rows in the machine's table of {table}")
+    bases = {table: int(control[f"{table}_used"]) for table in rows_of(program)}
+    placement = place_at(machine, program, allocate, bases, seed=seed)
+    for table, rows in rows_of(program).items():
+        control[f"{table}_used"] += rows
+    return placement
+
+
+def place_at(
+    machine: Machine, program: Program, allocate: Allocate, bases: Mapping[str, int], *, seed: int
+) -> Placement:
+    """Put a program into rows of the tables that the embedder has chosen, `rows_of` many from `bases` on.
+
+    Whatever stood there is overwritten. Raises as `place` does.
+    """
+    size = state_bytes(program)
     if size > limits.MAP_TOTAL_BYTES:
         raise fail("G0702", f"the maps need {size} bytes, at most {limits.MAP_TOTAL_BYTES} are allowed")
 
     state_at = allocate(size) if size else 0
-    region_base, map_base = int(control["regions_used"]), int(control["maps_used"])
+    region_base, map_base = bases["regions"], bases["maps"]
+    machine.regions[region_base : region_base + MAPS + len(program.maps)] = np.zeros((), REGION)
     frames = machine.regions[region_base + STACK : region_base + STACK + FRAMES]
     frames["low"] = STACK_BYTES  # untouched: nothing to forget when a frame is left
     _place_maps(machine, program, state_at, region_base, map_base)
     numbers: dict[str, int] = {}
-    for handler in program.handlers:
-        number, code_base = int(control["handlers_used"]), int(control["code_used"])
+    code_base = bases["code"]
+    for number, handler in enumerate(program.handlers, bases["handlers"]):
         machine.code[code_base : code_base + len(handler.instructions)] = predecode.records(handler)
         hook = handler.hook
         machine.handlers[number] = (
@@ -214,10 +233,7 @@ def place(machine: Machine, program: Program, allocate: Allocate, *, seed: int) 
             seed & (1 << 64) - 1,
         )
         numbers[handler.name] = number
-        control["handlers_used"] += 1
-        control["code_used"] += len(handler.instructions)
-    control["regions_used"] += MAPS + len(program.maps)
-    control["maps_used"] += len(program.maps)
+        code_base += len(handler.instructions)
     return Placement(numbers, region_base, map_base, state_at, size)
 
 

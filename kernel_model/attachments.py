@@ -6,17 +6,21 @@ event for, and in the kernel its proven bound, at the profile's worst prices, mu
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-import jit.machine
 from grafting import limits
 from grafting.diagnostics import fail
 from grafting.hooks import Event
-from grafting.program import Program
+from grafting.program import Handler, MapSpec, Program
+from jit.hot import tier
+from jit.machine import Placement
+from jit.maps import describe
+from kernel_model import capabilities
 from kernel_model.admission import ATTACH_NS, PERIOD_NS, bound_ps, handler_rows
-from kernel_model.core import heap, lists, prices, tables
+from kernel_model.core import detaching, heap, lists, prices, tables
 from kernel_model.core.tables import NONE
 from kernel_model.handles import Attachment, Process, Target
 from kernel_model.suggestions import meant
@@ -33,6 +37,17 @@ USER_EVENTS = {
 """What the user mode of each behaviour has an event for."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """An attachment that has passed all checks."""
+
+    verified: Verified
+    filled: Mapping[str, int]  # slot -> capability
+    bounds: Mapping[str, int]  # handler -> ps
+    rows: tuple[tuple[Handler, int, int, int], ...]
+    engine: str
+
+
 def place(
     kernel: Kernel,
     verified: Verified,
@@ -44,14 +59,62 @@ def place(
     in_kernel: bool,
 ) -> Attachment:
     """Check everything about an attachment, then make its rows. See `Kernel.attach` and `Kernel.load`."""
+    plan = _check(kernel, verified, to, _fill(kernel, _verified(verified).program, to, slots), engine, in_kernel)
+    program = verified.program
+    if maps is not None and maps.program is not program:
+        raise fail("G0802", f"`{program.name}` cannot use the maps of another program, `{maps.program.name}`")
+    # --- commit ---
+    kernel.places.collect()
+    placement = maps.placement if maps else kernel.places.place(program, kernel.seed)
+    graft = kernel.places.graft(process=to.row, state=tables.ATTACHED if in_kernel else tables.LOADED)
+    _install(kernel, plan, graft, placement)
+    attachment = Attachment(verified, to, graft, in_kernel, placement, MappingProxyType(dict(plan.filled)))
+    kernel.places.settle(attachment)
+    if kernel.tables.config[0]["vectors"]:
+        kernel.attached.append(attachment)
+    return attachment
+
+
+def replace(kernel: Kernel, old: Attachment, verified: Verified, slots: Mapping[str, Target]) -> Attachment:
+    """Put another graft in the place of an attachment, with what it knows. See `Kernel.replace`."""
+    k = kernel.tables
+    if (
+        k.graft[old.row]["state"] not in (tables.ATTACHED, tables.LOADED)
+        or old not in kernel.places.present[old.process.row]
+    ):
+        raise fail("G0822", f"`{old.program.name}` is not attached to `{old.process.name}` any more")
     program = _verified(verified).program
+    names = [slot.name for slot in program.slots]
+    kept = {name: capabilities.handle(kernel, c) for name, c in old.slots.items() if name in names}
+    filled = _fill(kernel, program, old.process, {**kept, **slots})
+    engine = prices.ENGINES[int(k.graft[old.row]["engine"])]
+    plan = _check(kernel, verified, old.process, filled, engine, old.in_kernel)
+    # --- commit ---
+    kernel.places.collect()
+    placement = kernel.places.place(program, kernel.seed)
+    _keep_maps(kernel, old, program, placement)
+    kernel.places.give_rows(old.row)
+    _install(kernel, plan, old.row, placement)
+    new = Attachment(verified, old.process, old.row, old.in_kernel, placement, MappingProxyType(dict(filled)))
+    kernel.places.present[old.process.row].remove(old)
+    kernel.places.settle(new)
+    kernel.places.leave(old.placement, old.program)
+    if k.config[0]["vectors"]:
+        kernel.attached[kernel.attached.index(old)] = new
+    return new
+
+
+def _check(
+    kernel: Kernel, verified: Verified, to: Process, filled: Mapping[str, int], engine: str, in_kernel: bool
+) -> _Plan:
+    """Check what does not depend on where it will lie."""
+    program = verified.program
     if engine not in prices.ENGINES:
         raise fail("G0801", f"there is no engine `{engine}`", helps=meant(engine, prices.ENGINES))
-    filled = _fill(kernel, program, to, slots)
     bounds = {
         name: bound_ps(program, proved.bounds, kernel.worst, engine) for name, proved in verified.handlers.items()
     }
-    rows = list(handler_rows(program))
+    rows = tuple(handler_rows(program))
     behaviour = int(kernel.tables.process[to.row]["behaviour"])
     for handler, _, _, _ in rows:
         if in_kernel:
@@ -62,42 +125,57 @@ def place(
         elif handler.hook.event is Event.REQUEST and verified.handlers[handler.name].bounds.sends:
             raise fail("G0807", f"handler `{handler.name}` sends: what a server sends by itself nobody waits for",
                        helps=("attach the graft instead",))  # fmt: skip
-    if maps is not None and maps.program is not program:
-        raise fail("G0802", f"`{program.name}` cannot use the maps of another program, `{maps.program.name}`")
-    # --- commit ---
-    machine = kernel.tables.machine
-    placement = (
-        maps.placement if maps else jit.machine.place(machine, program, kernel.storage.allocate, seed=kernel.seed)
-    )
-    graft = kernel.storage.add_graft(
-        process=to.row,
-        state=tables.ATTACHED if in_kernel else tables.LOADED,
-        first_handler=kernel.storage.used["handler"],
-        handlers=len(rows),
-        first_slot=kernel.storage.used["slot"],
-        slots=len(filled),
-        engine=prices.ENGINES.index(engine),
-        state_at=placement.state_at,
-    )
-    code = kernel.machine_code(verified) if engine == "native" else None
-    for capability in filled.values():
-        kernel.storage.add("slot", capability=capability, epoch=kernel.tables.capability[capability]["epoch"])
-    for handler, event, slot, op in rows:
-        kernel.storage.add(
-            "handler",
-            event=event,
-            slot=slot,
-            op=op,
-            program=placement.handlers[handler.name],
-            bound=bounds[handler.name],
-            limit=verified.handlers[handler.name].bounds.instructions,
-            address=code.address(handler.name, counting=True) if code else 0,
-            calls=code.has_calls(handler.name) if code else 0,
-        )
-    attachment = Attachment(verified, to, graft, in_kernel, placement, MappingProxyType(filled))
-    if kernel.tables.config[0]["vectors"]:
-        kernel.attached.append(attachment)
-    return attachment
+    return _Plan(verified, filled, bounds, rows, engine)
+
+
+def _install(kernel: Kernel, plan: _Plan, graft: int, placement: Placement) -> None:
+    """Make the rows of a graft's slots and handlers, and let the graft have them."""
+    code = kernel.machine_code(plan.verified) if plan.engine == "native" else None
+    slot = kernel.places.take("slot", len(plan.filled)) if plan.filled else 0
+    handler = kernel.places.take("handler", len(plan.rows)) if plan.rows else 0
+    k = kernel.tables
+    for row, capability in enumerate(plan.filled.values(), slot):
+        k.slot[row]["capability"] = capability
+        k.slot[row]["epoch"] = k.capability[capability]["epoch"]
+    for row, (proved, event, of_slot, op) in enumerate(plan.rows, handler):
+        record = k.handler[row]
+        record["event"], record["slot"], record["op"] = event, of_slot, op
+        record["program"] = placement.handlers[proved.name]
+        record["bound"] = plan.bounds[proved.name]
+        record["limit"] = plan.verified.handlers[proved.name].bounds.instructions
+        record["address"] = code.address(proved.name, counting=True) if code else 0
+        record["calls"] = code.has_calls(proved.name) if code else 0
+    record = k.graft[graft]
+    record["first_handler"], record["handlers"] = handler, len(plan.rows)
+    record["first_slot"], record["slots"] = slot, len(plan.filled)
+    record["engine"] = prices.ENGINES.index(plan.engine)
+    record["state_at"] = placement.state_at
+
+
+def _keep_maps(kernel: Kernel, old: Attachment, program: Program, placement: Placement) -> None:
+    """Give the maps of a program what those of equal name and type in `old` hold; jobs to come fill them too."""
+    k = kernel.tables
+    before = {spec.name: number for number, spec in enumerate(old.program.maps)}
+    moved: dict[int, int] = {}
+    for number, spec in enumerate(program.maps):
+        if spec.name not in before or _type(spec) != _type(old.program.maps[before[spec.name]]):
+            continue
+        source, target = old.placement.map_base + before[spec.name], placement.map_base + number
+        moved[source] = target
+        at, size = int(k.machine.maps[source]["head"]), describe(spec, 0)[1]
+        to = int(k.machine.maps[target]["head"])
+        k.arena[to : to + size] = k.arena[at : at + size]
+    jobs = k.job[: kernel.storage.used["job"]]
+    mine = jobs["owner"] == old.process.row
+    for field in ("map", "result"):
+        was = jobs[field].copy()
+        for source, target in moved.items():
+            jobs[field][mine & (was == source)] = target
+
+
+def _type(spec: MapSpec) -> tuple[object, ...]:
+    """Return what must be equal for one map to go on as another."""
+    return spec.kind, spec.key_size, spec.value_size, spec.max_entries, spec.read_only
 
 
 def _fill(kernel: Kernel, program: Program, to: Process, slots: Mapping[str, Target]) -> dict[str, int]:
@@ -120,6 +198,27 @@ def _fill(kernel: Kernel, program: Program, to: Process, slots: Mapping[str, Tar
             raise fail("G0817", f"slot `{slot.name}` needs a capability with the right to "
                        f"{'grant' if rights & tables.SEND else 'send'}")  # fmt: skip
     return filled
+
+
+def serve(kernel: Kernel, attachment: Attachment) -> None:
+    """Let a graft be asked at its process's endpoint, if it serves requests, and not otherwise."""
+    process = attachment.process
+    serves = any(handler.hook.event is Event.REQUEST for handler in attachment.program.handlers)
+    endpoint = int(kernel.tables.process[process.row]["endpoint"])
+    if serves and endpoint == NONE:
+        raise fail("G0802", f"`{attachment.program.name}` serves requests, but `{process.name}` has no endpoint")
+    asked = attachment.row in _asked(kernel, endpoint)
+    if serves and not asked:
+        chain(kernel, "endpoint", endpoint, "served_next", attachment.row)
+    elif asked and not serves:
+        tier("python", detaching).leave_endpoint_of(kernel.tables, process.row, attachment.row)
+
+
+def _asked(kernel: Kernel, endpoint: int) -> Iterator[int]:
+    graft = int(kernel.tables.endpoint[endpoint]["graft"]) if endpoint != NONE else NONE
+    while graft != NONE:
+        yield graft
+        graft = int(kernel.tables.graft[graft]["served_next"])
 
 
 def chain(kernel: Kernel, table: str, row: int, link: str, graft: int) -> None:

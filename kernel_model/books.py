@@ -28,6 +28,7 @@ LIVE = (
     tables.R_QUEUED,
     tables.R_RECEIVED,
     tables.R_HELD,
+    tables.R_WAITING,
     tables.R_SUBMITTING,
     tables.R_ARRIVING,
 )

@@ -105,8 +105,7 @@ def to_revoke(kernel: Kernel, what: Target) -> Capability:
 def to_delete(kernel: Kernel, what: Capability) -> Capability:
     """Return a capability that can be deleted: all but roots."""
     _there(kernel, what)
-    row = kernel.tables.capability[what.row]
-    if row["kind"] == tables.C_ENDPOINT and kernel.tables.endpoint[row["endpoint"]]["root"] == what.row:
+    if capabilities.is_root(kernel.tables, what.row):
         raise fail("G0817", "the root of an endpoint stays as long as the endpoint",
                    helps=("revoke it: kernel.revoke(...) takes back all that was derived from it",))  # fmt: skip
     return what

@@ -108,7 +108,7 @@ class Host:
             case hosting.Revoke(capability):
                 self._ask(tables.SYS_REVOKE, capability.row)
             case hosting.Delete(capability):
-                self._ask(tables.SYS_DELETE, capabilities.to_delete(self.kernel, capability).row)
+                self._ask(tables.SYS_DELETE, capability.row)
             case _:
                 raise fail("G0811", f"a process yielded {action!r}, which is no action of kernel_model.hosting")
 

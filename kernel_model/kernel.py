@@ -34,7 +34,7 @@ from jit.values import Types
 from kernel_model import books, capabilities, costs
 from kernel_model.accounting import Account
 from kernel_model.admission import EAGER_NS, FUEL_NS
-from kernel_model.attachments import arm, chain, place
+from kernel_model.attachments import arm, chain, place, replace, serve
 from kernel_model.clientmodes import set_mode
 from kernel_model.contexts import Context, Use, add_context, uses
 from kernel_model.core import capabilities as core_capabilities
@@ -63,6 +63,7 @@ from kernel_model.hosting import Program, Row
 from kernel_model.hosts import Host, script_rows
 from kernel_model.joblists import add_jobs
 from kernel_model.memory import Ahead, Paging, add_memory, add_pages, paging_of
+from kernel_model.places import Places
 from kernel_model.serving import NO_FAULTS, Act, Constant, Faults, Read, Store, add_service, keep_reads
 from kernel_model.suggestions import meant
 
@@ -126,7 +127,7 @@ class Kernel:
         self._contexts: dict[str, Context] = {}
         self._hosts: dict[int, Host] = {}
         self._stores: dict[bytes | Store, int] = {}
-        self._scratch: dict[tuple[int, str], int] = {}
+        self.places = Places(self.storage)
         self.attached: list[Attachment] = []
         self.known_capabilities: dict[tuple[int, int], Capability] = {}
         self._set_prices(profile, prices)
@@ -530,11 +531,7 @@ class Kernel:
         """
         attached = place(self, verified, to, slots, engine, None, in_kernel=True)
         chain(self, "process", to.row, "next", attached.row)
-        if any(handler.hook.event is Event.REQUEST for handler in attached.program.handlers):
-            endpoint = self.tables.process[to.row]["endpoint"]
-            if endpoint == NONE:
-                raise fail("G0802", f"`{attached.program.name}` serves requests, but `{to.name}` has no endpoint")
-            chain(self, "endpoint", int(endpoint), "served_next", attached.row)
+        serve(self, attached)
         arm(self, attached, every or {})
         return attached
 
@@ -555,6 +552,20 @@ class Kernel:
         loaded = place(self, verified, to, slots, engine, maps, in_kernel=False)
         self.tables.process[to.row]["library"] = loaded.row
         return loaded
+
+    def replace(
+        self, attachment: Attachment, verified: Verified, *, slots: Mapping[str, Target] | None = None
+    ) -> Attachment:
+        """Put another graft in the place of an attached or loaded one, from the next event on.
+
+        It keeps what is in maps of equal name and type, slots of equal name (`slots` fills new ones or overrides), its
+        place among the grafts of the process, its timers and what it holds; messages in flight come to the new graft.
+        Raises GraftError as `attach` does, G0822 if the old one is not attached any more.
+        """
+        new = replace(self, attachment, verified, slots or {})
+        if new.in_kernel:
+            serve(self, new)
+        return new
 
     def machine_code(self, verified: Verified) -> NativeEngine | None:
         """Return a graft's handlers as machine code that counts, None in the tier that interprets whatever it runs.
@@ -584,12 +595,10 @@ class Kernel:
         if name not in names:
             raise fail("G0802", f"`{graft.program.name}` has no map `{name}`", helps=meant(name, names))
         spec = graft.program.maps[names.index(name)]
-        key = (graft.placement.map_base, name)
-        if key not in self._scratch:
-            self._scratch[key] = self.storage.allocate(scratch_bytes(spec))
+        scratch = self.places.scratch_for(graft.placement.map_base, name, scratch_bytes(spec))
         row = self.tables.machine.maps[graft.placement.map_base + names.index(name)]
         seed = self.seed & (1 << 64) - 1
-        return MapView(spec, self.arena, row, seed, self._scratch[key], Types(graft.program.debug.types))
+        return MapView(spec, self.arena, row, seed, scratch, Types(graft.program.debug.types))
 
     # --- jobs ---------------------------------------------------------------------------------------------------------
 
@@ -653,10 +662,15 @@ class Kernel:
 
     def kill(self, process: Process) -> None:
         """Kill a process at the present time; its account stays readable. It is done when the model runs next."""
+        self.places.let_all_go(process.row)
         self._command(process.row, endings.C_KILL, process.row)
 
     def detach(self, graft: Attachment) -> None:
-        """Detach a graft; it takes effect at the next event."""
+        """Detach a graft; it takes effect at the next event.
+
+        What it has begun the client's library finishes with its handlers; then its maps are given to others.
+        """
+        self.places.let_go(graft)
         self._command(graft.process.row, endings.C_DETACH, graft.row)
 
     def _command(self, process: int, command: int, target: int) -> None:

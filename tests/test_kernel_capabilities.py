@@ -452,3 +452,21 @@ def test_cancelling_costs_what_it_looks_at_and_not_what_there_is() -> None:
     assert app.log[3:5] == [(10.0, "Cancel", 0), (20.0, "Cancel", -2)]
     assert kernel.accounts["app"].count("visit") == 2 + 2
     assert isinstance(app.log[5][2], list)
+
+
+def test_the_root_of_an_endpoint_stays_as_long_as_the_endpoint() -> None:
+    kernel = free(cores=2)
+    door = kernel.endpoint("door")
+
+    def server(kernel: Kernel, _me: Process) -> Script:
+        assert (yield delete(kernel.root(door))) == -1
+        yield receive()
+
+    kernel.process("first", server, endpoint=door)
+    kernel.process("second", idle, endpoint=door, core=1)
+    kernel.run()
+    kernel.kill(kernel.processes["first"])
+    kernel.run()
+    app = Teller(kernel, [submit(door)])
+    kernel.run()
+    assert app.log[0][2] == 0

@@ -13,6 +13,7 @@ import grafting
 import verifier
 from grafting.diagnostics import GraftError
 from kernel_model import Kernel, Process
+from kernel_model.core import tables
 from kernel_model.hosting import (
     Completion,
     Request,
@@ -550,7 +551,7 @@ def test_timers_fire_in_the_kernel_and_keep_their_operation_open() -> None:
     assert jobs.results()[["outcome", "finished"]].tolist() == [(0, 100_000 + 250_000 + 100_000)]
 
 
-def test_detaching_takes_effect_at_the_next_event() -> None:
+def test_detaching_takes_effect_at_the_next_event_and_the_client_finishes_what_was_begun() -> None:
     kernel = free()
     disk = kernel.server("disk", image=chain_image(9), block=64, service_ns=100)
     app = kernel.client("app")
@@ -560,7 +561,10 @@ def test_detaching_takes_effect_at_the_next_event() -> None:
     kernel.run(250)
     kernel.detach(graft)
     kernel.run()
-    assert jobs.results()["finished"].tolist() == [300_000]
+    assert jobs.results()[["outcome", "finished"]].tolist() == [(0, 900_000)]
+    assert kernel.totals.count("activate") == 2
+    assert kernel.totals.count("activate_user") == 7
+    assert kernel.tables.graft[graft.row]["state"] == tables.DETACHED
 
 
 def test_a_server_that_sends_twice_for_one_request_is_an_error_of_the_user() -> None:

@@ -53,6 +53,7 @@ from kernel_model.core.tables import (
     DEFERRED_MODE,
     ERROR,
     LATER,
+    LEAVING,
     LOWER_PRIORITY,
     METERED,
     NEVER,
@@ -115,6 +116,19 @@ def slot_of(k: Tables, g: int, capability: int) -> int:
         if entry["capability"] == capability and entry["epoch"] == k.capability[capability]["epoch"]:
             return int(slot)
     return NO_SLOT
+
+
+@hot
+def next_submit_handler(k: Tables, g: int, r: int) -> tuple[int, int]:
+    """Return the first graft from `g` on in its list with a handler for the submission of `r`, and the handler."""
+    request = k.request[r]
+    while g != NONE:
+        if k.graft[g]["state"] != LEAVING:
+            h = find_handler(k, g, ON_SUBMIT, slot_of(k, g, request["capability"]), request["op"])
+            if h != NONE:
+                return int(g), h
+        g = k.graft[g]["next"]
+    return NONE, NONE
 
 
 @hot
@@ -340,5 +354,6 @@ def open_operation(k: Tables, r: int, origin: int) -> int:
     operation["cookie"] = request["cookie"]
     operation["landing"] = k.process[request["process"]]["landing"]
     request["operation"] = o
+    k.process[request["process"]]["operations"] += 1
     operation_begins(k)
     return o

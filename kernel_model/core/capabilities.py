@@ -202,6 +202,13 @@ def discard(k: Tables, c: int) -> int:
     return touched
 
 
+@hot
+def is_root(k: Tables, c: int) -> bool:
+    """Whether all capabilities to an endpoint come from this one. It stays as long as the endpoint."""
+    capability = k.capability[c]
+    return bool(capability["kind"] == C_ENDPOINT and k.endpoint[capability["endpoint"]]["root"] == c)
+
+
 # --- what it allows ---------------------------------------------------------------------------------------------------
 
 

@@ -8,7 +8,7 @@ never meets a half-done operation.
              readable
     revoke   see `revocation`; what is left to do after a piece is done a little later, so that threads run in between
     delete   a capability goes; what was given of it stays
-    detach   takes effect at the next event; its timers are forgotten, what it holds is cancelled
+    detach   see `leaving`
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from typing import Final
 from jit.hot import hot
 from kernel_model.core.billing import charge, cut_burst, payer, trace
 from kernel_model.core.budgets import release
-from kernel_model.core.capabilities import discard
+from kernel_model.core.capabilities import discard, let_travel
 from kernel_model.core.contexts import count_active
 from kernel_model.core.continuations import flush
+from kernel_model.core.detaching import detach, detach_all
 from kernel_model.core.heap import drop_timer, set_timer
-from kernel_model.core.helpers import forget_timer
 from kernel_model.core.lists import first, pop, unlink
 from kernel_model.core.ops import is_under_way, withdraw
 from kernel_model.core.paging import release_pages
-from kernel_model.core.parcels import drop_completion, drop_draft, drop_parcel
+from kernel_model.core.parcels import drop_completion, drop_parcel
 from kernel_model.core.prices import IN_KERNEL, VISIT
 from kernel_model.core.replies import discard_drafts
 from kernel_model.core.requests import finish
@@ -35,19 +35,15 @@ from kernel_model.core.schedule import delist
 from kernel_model.core.tables import (
     CANCELLED,
     DEAD,
-    DETACHED,
     NONE,
     PEER_DIED,
     POSTPONED,
     Q_CALLERS,
     Q_COMPLETIONS,
     Q_DRAFTS,
-    Q_HELD,
     Q_RECEIVERS,
     Q_REJECTS,
     Q_REQUESTS,
-    Q_TIMERS,
-    R_HELD,
     READY,
     RECEIVING,
     T_COMMAND,
@@ -81,13 +77,7 @@ def kill(k: Tables, p: int) -> None:
         return
     trace(k, X_KILL, p, process["state"], DONE, DONE)
     stop(k, p)
-    g = process["graft"]
-    while g != NONE:
-        following = k.graft[g]["next"]
-        detach(k, g)
-        g = following
-    if process["library"] != NONE:
-        detach(k, process["library"])
+    detach_all(k, p)
     if process["request"] != NONE:
         r = process["request"]
         process["request"] = NONE
@@ -106,6 +96,8 @@ def kill(k: Tables, p: int) -> None:
             withdraw(k, r, CANCELLED)
         r = following
     forget_completions(k, p)
+    if process["endpoint"] != NONE and k.capability[k.endpoint[process["endpoint"]]["root"]]["owner"] == p:
+        let_travel(k, k.endpoint[process["endpoint"]]["root"])  # it stays as long as the endpoint
     while process["held"] != NONE:
         charge(k, process["account"], IN_KERNEL, VISIT, discard(k, process["held"]))
 
@@ -181,56 +173,3 @@ def forget_completions(k: Tables, p: int) -> None:
     process["reply_parcel"] = NONE
     discard_drafts(k, process["queues"] + Q_DRAFTS)
     discard_drafts(k, process["queues"] + Q_REJECTS)
-
-
-@hot
-def detach(k: Tables, g: int) -> None:
-    """Take a graft from its process and its endpoint."""
-    graft = k.graft[g]
-    if graft["state"] == DETACHED:
-        return
-    graft["state"] = DETACHED
-    process = k.process[graft["process"]]
-    if process["library"] == g:
-        process["library"] = NONE
-    if process["graft"] == g:
-        process["graft"] = graft["next"]
-    elif process["graft"] != NONE:
-        skip(k, process["graft"], g)
-    if process["endpoint"] != NONE:
-        endpoint = k.endpoint[process["endpoint"]]
-        if endpoint["graft"] == g:
-            endpoint["graft"] = graft["served_next"]
-        elif endpoint["graft"] != NONE:
-            skip_served(k, endpoint["graft"], g)
-    t = first(k, graft["queues"] + Q_TIMERS)
-    while t != NONE:
-        forget_timer(k, g, t)
-        t = first(k, graft["queues"] + Q_TIMERS)
-    r = first(k, graft["queues"] + Q_HELD)
-    while r != NONE:
-        if k.request[r]["state"] == R_HELD:
-            withdraw(k, r, CANCELLED)
-        else:  # a draft of the library
-            unlink(k, graft["queues"] + Q_HELD, k.request, r)
-            drop_draft(k, r)
-        r = first(k, graft["queues"] + Q_HELD)
-    graft["held"] = 0
-
-
-@hot
-def skip(k: Tables, head: int, g: int) -> None:
-    """Take graft `g`, which is not the head, out of a process's list, if it is there."""
-    while k.graft[head]["next"] != NONE and k.graft[head]["next"] != g:
-        head = k.graft[head]["next"]
-    if k.graft[head]["next"] == g:
-        k.graft[head]["next"] = k.graft[g]["next"]
-
-
-@hot
-def skip_served(k: Tables, head: int, g: int) -> None:
-    """The same for an endpoint's list."""
-    while k.graft[head]["served_next"] != NONE and k.graft[head]["served_next"] != g:
-        head = k.graft[head]["served_next"]
-    if k.graft[head]["served_next"] == g:
-        k.graft[head]["served_next"] = k.graft[g]["served_next"]

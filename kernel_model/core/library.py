@@ -30,6 +30,7 @@ from kernel_model.core.activation import (
     ON_TIMER,
     activate_user,
     find_handler,
+    next_submit_handler,
     show_completion,
     show_request,
     show_timer,
@@ -37,6 +38,7 @@ from kernel_model.core.activation import (
 )
 from kernel_model.core.billing import charge, payer, trace
 from kernel_model.core.chance import sample
+from kernel_model.core.leaving import hand_back, let_leave, take_on
 from kernel_model.core.lists import append, first, pop, unlink
 from kernel_model.core.parcels import drop_completion, drop_draft
 from kernel_model.core.pools import copy_body, give_completion, room_for, take_request
@@ -53,6 +55,7 @@ from kernel_model.core.tables import (
     NO_REASON,
     NO_SLOT,
     NONE,
+    OF_OPERATION,
     OF_SUBMISSION,
     OF_TIMER,
     Q_COMPLETIONS,
@@ -240,21 +243,25 @@ def begin_job(k: Tables, p: int, j: int) -> None:
 
 @hot
 def vet(k: Tables, p: int, g: int, h: int, r: int) -> None:
-    """Ask the `submit` handler of graft `g`, in user mode, what becomes of the draft `r`, and do it."""
-    meter, request, graft = k.meter[0], k.request[r], k.graft[g]
+    """Ask the `submit` handlers, from that of graft `g` on, in user mode, what becomes of the draft `r`, and do it."""
+    meter, request = k.meter[0], k.request[r]
     j = request["cookie"]
     meter["cookie"] = j
-    show_request(k, g, r, ON_SUBMIT)
-    verdict = activate_user(k, g, h, p)
-    k.job[j]["pending"] += meter["sends"]
+    verdict = PASS
+    while h != NONE and verdict == PASS:
+        show_request(k, g, r, ON_SUBMIT)
+        verdict = activate_user(k, g, h, p)
+        k.job[j]["pending"] += meter["sends"]
+        if verdict == PASS:
+            g, h = next_submit_handler(k, k.graft[g]["next"], r)
     request["vetted"] = VETTED
     request["graft"] = NONE
     request["reason"] = NO_REASON
     if verdict == PASS:
         append(k, k.process[p]["queues"] + Q_DRAFTS, k.request, r)
-    elif verdict == HOLD and graft["held"] < HELD_AT_ONCE:
-        graft["held"] += 1
-        append(k, graft["queues"] + Q_HELD, k.request, r)
+    elif verdict == HOLD and k.graft[g]["held"] < HELD_AT_ONCE:
+        k.graft[g]["held"] += 1
+        append(k, k.graft[g]["queues"] + Q_HELD, k.request, r)
     else:
         k.job[j]["pending"] -= 1
         if verdict != TAKEN:
@@ -296,6 +303,7 @@ def end_job(k: Tables, p: int, j: int, c: int, outcome: int, status: int) -> Non
     if j == NONE or k.job[j]["outcome"] != NO_OUTCOME:
         return
     job = k.job[j]
+    hand_back(k, j)
     job["outcome"] = outcome
     job["status"] = status
     if outcome == REPLIED and job["result"] != NONE:
@@ -439,8 +447,12 @@ def digest(k: Tables, p: int, c: int) -> None:
         else:
             show_completion(k, g, c)
         verdict = activate_user(k, g, h, p)
+        if verdict == DELIVER and completion["reason"] != NO_REASON and completion["kind"] == OF_OPERATION:
+            verdict = ask_further(k, p, c, k.graft[g]["next"])
     if j != NONE:
         job = k.job[j]
+        if verdict != DELIVER and g != NONE:
+            take_on(k, j, g)
         job["pending"] += meter["sends"] - 1
         if completion["kind"] == OF_TIMER or verdict != DELIVER:
             if job["pending"] <= 0:
@@ -449,6 +461,29 @@ def digest(k: Tables, p: int, c: int) -> None:
             end_job(k, p, j, c, completion["outcome"], completion["status"])
         renew(k, p, j)
     drop_completion(k, c)
+    if k.process[p]["leaving"] != 0:
+        let_leave(k, p)
+
+
+@hot
+def ask_further(k: Tables, p: int, c: int, g: int) -> int:
+    """Run the handlers of the grafts from `g` on in the list on completion `c`, up to the first that consumes it.
+
+    Return the verdict. `meter.sends` is what all of them have sent.
+    """
+    meter, completion = k.meter[0], k.completion[c]
+    event = ON_REPLY if completion["outcome"] == REPLIED else ON_FAILURE
+    sends = meter["sends"]
+    verdict = DELIVER
+    while g != NONE and verdict == DELIVER:
+        h = find_handler(k, g, event, slot_of(k, g, completion["capability"]), completion["op"])
+        if h != NONE:
+            show_completion(k, g, c)
+            verdict = activate_user(k, g, h, p)
+            sends += meter["sends"]
+        g = k.graft[g]["next"]
+    meter["sends"] = sends
+    return verdict
 
 
 @hot
@@ -481,6 +516,9 @@ def handler_for(k: Tables, p: int, c: int) -> tuple[int, int]:
         return int(g), find_handler(k, g, ON_TIMER, NO_SLOT, DONE)
     if completion["reason"] == NO_REASON:
         g = k.process[p]["library"]
+        j = completion["cookie"]
+        if j != NONE and k.job[j]["by"] != 0:
+            g = k.job[j]["by"] - 1
     if g == NONE or completion["outcome"] == STARVED:
         return NONE, NONE
     event = ON_REPLY if completion["outcome"] == REPLIED else ON_FAILURE

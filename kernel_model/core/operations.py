@@ -15,11 +15,10 @@ from kernel_model.core.activation import (
     ON_SUBMIT,
     activate,
     admit,
-    find_handler,
     next_serial,
+    next_submit_handler,
     open_operation,
     show_request,
-    slot_of,
 )
 from kernel_model.core.billing import payer, request_begins, trace
 from kernel_model.core.capabilities import holds, standing
@@ -28,14 +27,15 @@ from kernel_model.core.heap import set_timer
 from kernel_model.core.helpers import release
 from kernel_model.core.lists import append
 from kernel_model.core.ops import free_place
-from kernel_model.core.outcomes import absorb
-from kernel_model.core.parcels import check_parcel, drop_draft, pack
+from kernel_model.core.outcomes import absorb, close, complete, retire
+from kernel_model.core.parcels import carry, check_parcel, drop_draft, free_request, pack, split_off
 from kernel_model.core.promises import FAILED, abandon, awaits, check_slot, dispatch, must_wait, promise
 from kernel_model.core.requests import finish, join
 from kernel_model.core.room import has_completion, has_place, reserve_place
 from kernel_model.core.routes import check_route
 from kernel_model.core.tables import (
     BROKEN,
+    CANCELLED,
     EAGAIN,
     EBADF,
     ENOTSUP,
@@ -54,6 +54,7 @@ from kernel_model.core.tables import (
     R_WORK,
     REFUSED,
     T_DEADLINE,
+    X_FALLBACK,
     X_SUBMIT,
     Tables,
 )
@@ -139,8 +140,8 @@ def submit(k: Tables, p: int, r: int, blocking: int) -> int:
         defer(k, p, r, g, R_SUBMITTING)
     elif h == NONE:
         dispatch(k, r)
-    else:
-        run_submit(k, g, h, r)
+    elif run_submit(k, g, h, r):
+        ask_on(k, r, k.graft[g]["next"])
     return DONE
 
 
@@ -195,36 +196,78 @@ def take_along(k: Tables, p: int, r: int) -> None:
 def submit_handler(k: Tables, p: int, r: int) -> tuple[int, int]:
     """Return the first graft of process `p` with a handler for the submission of `r`, and the handler."""
     request = k.request[r]
-    g = k.process[p]["graft"] if request["vetted"] == 0 else NONE
-    while g != NONE:
-        h = find_handler(k, g, ON_SUBMIT, slot_of(k, g, request["capability"]), request["op"])
-        if h != NONE:
-            return int(g), h
-        g = k.graft[g]["next"]
-    return NONE, NONE
+    if request["vetted"] != 0:
+        return NONE, NONE
+    return next_submit_handler(k, k.process[p]["graft"], r)
 
 
 @hot
-def run_submit(k: Tables, g: int, h: int, r: int) -> None:
-    """Ask a graft what becomes of a submission."""
+def ask_on(k: Tables, r: int, g: int) -> None:
+    """Ask the grafts from `g` on in the list what becomes of submission `r`; it goes if all of them pass it.
+
+    Where one cannot be asked now the submission is deferred, or goes back to the client, whose library asks.
+    """
+    request = k.request[r]
+    p = request["process"]
+    g, h = next_submit_handler(k, g, r)
+    while h != NONE:
+        reason = LATER if must_queue(k, p) else admit(k, g, h, request["fuel"], k.process[p]["on"])
+        if reason == LATER:
+            defer(k, p, r, g, R_SUBMITTING)
+            return
+        if reason != NO_REASON:
+            request["graft"] = g
+            request["reason"] = reason
+            k.meter[0]["fallbacks"] += 1
+            trace(k, X_FALLBACK, g, h, request["tag"], reason)
+            return_submission(k, r)
+            return
+        if not run_submit(k, g, h, r):
+            return
+        g, h = next_submit_handler(k, k.graft[g]["next"], r)
+    dispatch(k, r)
+
+
+@hot
+def run_submit(k: Tables, g: int, h: int, r: int) -> bool:
+    """Ask one graft what becomes of a submission, and do it; whether it passes."""
     request, meter = k.request[r], k.meter[0]
     show_request(k, g, r, ON_SUBMIT)
     meter["owner"] = request["process"]
     meter["operation"] = request["operation"]
     p = request["process"]
     verdict = activate(k, g, h, payer(k, p), k.process[p]["on"])
+    if verdict == PASS:
+        return True
+    free_place(k, r)
     graft = k.graft[g]
     if verdict == HOLD and graft["held"] < HELD_AT_ONCE:
-        free_place(k, r)
         request["state"] = R_HELD
         graft["held"] += 1
         request["graft"] = g
         append(k, graft["queues"] + Q_HELD, k.request, r)
-    elif verdict == PASS:
-        dispatch(k, r)
     elif verdict == TAKEN:
-        free_place(k, r)
         absorb(k, r)
     else:
-        free_place(k, r)
         finish(k, r, REFUSED, DONE)
+    return False
+
+
+@hot
+def return_submission(k: Tables, r: int) -> None:
+    """Give a submission back to the client, whose library asks the graft and submits again: its operation is over.
+
+    What it carries goes with it. Those that wait for its reply end `broken`: they cannot wait for another operation's.
+    """
+    request = k.request[r]
+    o = request["operation"]
+    free_place(k, r)
+    request["state"] = R_SUBMITTING
+    request["outcome"] = CANCELLED
+    luggage = split_off(k, r)
+    retire(k, r)
+    carry(k, r, luggage)
+    complete(k, o, r, CANCELLED)
+    free_request(k, r)
+    k.operation[o]["outstanding"] -= 1
+    close(k, o)

@@ -26,6 +26,7 @@ from kernel_model.core.activation import (
 from kernel_model.core.billing import charge, operation_ends, payer, request_ends, trace
 from kernel_model.core.deferred import defer, must_queue
 from kernel_model.core.heap import drop_timer
+from kernel_model.core.leaving import note_closed, sees
 from kernel_model.core.lists import append
 from kernel_model.core.locks import touch
 from kernel_model.core.parcels import drop_capabilities, free_request, land, truncate
@@ -153,7 +154,9 @@ def ask_client(k: Tables, r: int, g: int) -> int:
     event = ON_REPLY if request["outcome"] == REPLIED else ON_FAILURE
     while g != NONE:
         following = k.graft[g]["next"]
-        h = find_handler(k, g, event, slot_of(k, g, request["capability"]), request["op"])
+        h = NONE
+        if sees(k, g, request["operation"]):
+            h = find_handler(k, g, event, slot_of(k, g, request["capability"]), request["op"])
         if h != NONE:
             installer = k.graft[g]["process"]
             x = k.process[installer]["on"]
@@ -188,6 +191,10 @@ def close(k: Tables, o: int) -> None:
             k.meter[0]["starved"] += 1
             complete(k, o, NONE, STARVED)
     give(k, P_OPERATION, k.operation, o)
+    p = operation["process"]
+    k.process[p]["operations"] -= 1
+    if k.process[p]["leaving"] != 0:
+        note_closed(k, o, p)
 
 
 @hot
@@ -266,6 +273,8 @@ def announce(k: Tables, o: int, r: int, outcome: int) -> int:
     completion["room"] = request["room"]
     request["room"] = 0
     completion["graft"] = request["graft"]
+    if request["graft"] != NONE:
+        k.graft[request["graft"]]["pending"] += 1
     completion["reason"] = request["reason"]
     x = request["parcel"]
     if x != NONE and request["state"] == R_SUBMITTING:

@@ -176,6 +176,8 @@ def give_request(k: Tables, r: int) -> None:
 def give_completion(k: Tables, c: int) -> None:
     """Free a completion with its body; the capabilities that came with it stay with its process."""
     completion = k.completion[c]
+    if completion["graft"] != NONE:
+        k.graft[completion["graft"]]["pending"] -= 1
     if completion["parcel"] != NONE:
         give_parcel(k, completion["parcel"])
         completion["parcel"] = NONE

@@ -29,14 +29,7 @@ from grafting import hooks
 from jit.hot import hot
 from jit.maps import update
 from jit.words import i64, load64, move_bytes, u64
-from kernel_model.core.activation import (
-    ON_FAILURE,
-    ON_REPLY,
-    ON_REQUEST,
-    activate_user,
-    find_handler,
-    show_request,
-)
+from kernel_model.core.activation import ON_FAILURE, ON_REPLY, ON_REQUEST, activate_user, find_handler, show_request
 from kernel_model.core.billing import charge, payer
 from kernel_model.core.capabilities import in_slot
 from kernel_model.core.chance import draw, sample

@@ -16,6 +16,7 @@ from kernel_model.core.capabilities import (
     derive,
     discard,
     holds,
+    is_root,
     let_travel,
     make_right,
     own,
@@ -294,6 +295,9 @@ def handle_capability(k: Tables, p: int, call: int) -> None:
         process["result"] = mint(k, p, c, process["b"], process["c"])
     elif call == SYS_REVOKE:
         process["result"] = DONE if revoke(k, c) else -EAGAIN
+    elif is_root(k, c):
+        charge(k, account, IN_KERNEL, VISIT, ONE)
+        process["result"] = -EPERM
     else:
         charge(k, account, IN_KERNEL, VISIT, discard(k, c))
 

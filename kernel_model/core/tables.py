@@ -88,6 +88,8 @@ PROCESS = _record(
     "reply_status reply_body reply_length reply_room reply_parcel "
     # capabilities that it holds; its requests in flight, oldest first; slots that it names for capabilities to come
     "held requests_first requests_last landing "
+    # its operations that are not closed; its grafts that are leaving
+    "operations leaving "
     "ready_at wakeups graft library "
     # its own scheduling context and the one that it runs on now; the one on which it counts as active, or NONE
     # (`contexts`); whether it is passive; requests that it lost with the budget of their senders, and whether user mode
@@ -186,7 +188,9 @@ GRAFT = _record(
     # sends that were reserved or drafted, and the bytes of their bodies
     "sent sent_bytes "
     # arena offset of its maps' storage
-    "state_at"
+    "state_at "
+    # since it was detached (serial): what is left to do before it is gone, see `leaving`; completions that name it
+    "left_at outstanding jobs pending"
 )
 HANDLER = _record(
     "event slot op program bound limit worst_seen activations instructions "
@@ -197,7 +201,8 @@ JOB = _record(
     # `value`: arena offset of the argument for `map`; `result`: map from which the answer is taken (NONE: none)
     "next state owner tag capability op body length map key value result arrival submitted finished outcome status "
     "answer answer_length answer_room pending "
-    "stream"  # whose next operation the row becomes when it is done
+    "stream "  # whose next operation the row becomes when it is done
+    "by"  # 1 + the graft that goes on with it in user mode although it was detached, 0: none
 )
 SLOT = _record("capability epoch promised")  # `promised`: the slot's own, made for a promise
 STREAM = _record(
@@ -351,7 +356,7 @@ OF_OPERATION, OF_TIMER, OF_SUBMISSION = range(3)
 T_NOTHING, T_WAKE, T_DEADLINE, T_GRAFT, T_USER, T_COMMAND, T_REFILL, T_PERIODIC, T_PAGE, T_LEAD = range(10)
 
 # states of a graft
-DETACHED, ATTACHED, LOADED = range(3)  # LOADED: user mode only
+DETACHED, ATTACHED, LOADED, LEAVING = range(4)  # LOADED: user mode only; LEAVING: detached, but not done
 
 # why a handler did not run in the kernel (completion field `reason`)
 NO_REASON, OVER_EAGER, OVER_FUEL, LOWER_PRIORITY, NOT_IN_KERNEL, OVER_BUDGET = range(6)

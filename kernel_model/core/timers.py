@@ -71,6 +71,7 @@ def announce_timer(k: Tables, g: int, id_: int, cookie: int, reason: int) -> int
     completion["length"] = 0
     completion["room"] = 0
     completion["graft"] = g
+    k.graft[g]["pending"] += 1
     completion["reason"] = reason
     completion["parcel"] = NONE
     completion["cookie"] = cookie
