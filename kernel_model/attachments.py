@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 PS = 1000  # in a nanosecond
 USER_EVENTS = {
     tables.B_CLIENT: frozenset({Event.SUBMIT, Event.REPLY, Event.FAILURE, Event.TIMER}),
+    tables.B_HOSTED: frozenset({Event.SUBMIT, Event.REPLY, Event.FAILURE, Event.TIMER}),
     tables.B_SERVER: frozenset({Event.REPLY, Event.FAILURE, Event.REQUEST}),
 }
 """What the user mode of each behaviour has an event for."""

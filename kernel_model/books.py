@@ -29,6 +29,7 @@ LIVE = (
     tables.R_RECEIVED,
     tables.R_HELD,
     tables.R_WAITING,
+    tables.R_LINKED,
     tables.R_SUBMITTING,
     tables.R_ARRIVING,
 )

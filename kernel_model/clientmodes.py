@@ -13,7 +13,7 @@ from kernel_model.suggestions import meant
 if TYPE_CHECKING:
     from kernel_model.kernel import Kernel
 
-RINGS = {"rings": tables.RING_ENTER, "polled": tables.RING_POLLED}
+RINGS = {"rings": tables.RING_ENTER, "polled": tables.RING_POLLED, "linked": tables.RING_LINKED}
 
 
 def set_mode(

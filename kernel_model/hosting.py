@@ -40,6 +40,8 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from kernel_model.linking import Chain
+
 if TYPE_CHECKING:
     from kernel_model.handles import Capability, Process, Target, Times
     from kernel_model.kernel import Kernel
@@ -270,7 +272,7 @@ class Jump:
 
 Action = (
     Compute | Call | Submit | Pipeline | Wait | Sleep | Cancel | Receive | Reply | Forward | Keep | ReplyTo | Mint
-    | Revoke | Delete | Touch | Hint
+    | Revoke | Delete | Touch | Hint | Chain
 )  # fmt: skip
 Row = Action | Think | Jump
 Script = Generator[Action, Any, None]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from grafting.diagnostics import InternalError, fail
 from jit.hot import tier
-from kernel_model import capabilities, hosting
+from kernel_model import capabilities, hosting, linking
 from kernel_model.core import lists, paging, parcels, pools, promises, routes, scripts, tables
 from kernel_model.core.tables import NEVER, NONE, Tables
 
@@ -75,6 +75,9 @@ class Host:
             case hosting.Pipeline(steps):
                 self._drafts(*steps)
                 self._ask(tables.SYS_SUBMIT)
+            case linking.Chain(entries):
+                linking.draft(self.kernel, self.row, entries)
+                self._ask(tables.SYS_LINKS)
             case hosting.Wait(count, timeout_ns):
                 self._ask(tables.SYS_WAIT, count, NEVER if timeout_ns is None else now + timeout_ns * PS)
             case hosting.Sleep(ns):
@@ -212,7 +215,7 @@ class Host:
                 c = int(process["completion"])
                 process["completion"] = NONE
                 return self._completion(c)
-            case hosting.Submit():
+            case hosting.Submit() | linking.Chain():
                 self._drop_drafts()
                 return int(process["result"])
             case hosting.Pipeline():

@@ -311,6 +311,25 @@ class Kernel:
         """Let these processes begin when the model runs next."""
         self._starting.extend(rows)
 
+    def host(self, name: str, *, to: Endpoint | Server, core: int = 0, priority: int = 8) -> Server:
+        """Return a new process that runs a graft (`load`) for whoever calls it, between them and the servers `to`."""
+        endpoint = self.endpoint(name)
+        number = self._process(name, core, priority, tables.B_HOSTED, None, endpoint=endpoint.row, cq_capacity=64)
+        job = self.storage.add(
+            "job", owner=number, capability=self.capability(to, number), map=NONE, result=NONE, next=NONE
+        )
+        self.tables.job[job]["tag"] = job
+        self.tables.process[number]["host_job"] = job
+        self._own(endpoint, number)
+        self._starting.append(number)
+        return self._named(Server(self, name, number, endpoint))
+
+    def keep_answers(self, server: Server, most: int) -> None:
+        """Let a server take every request as a batch of up to `most` calls, and keep their answers meanwhile."""
+        rows = self.storage.add("row", most)
+        process = self.tables.process[server.row]
+        process["answers"], process["answer_rows"] = rows, most
+
     def poller(self, name: str = "poller", *, core: int = 0, priority: int = 8) -> Process:
         """Return a new kernel thread that polls the rings of the clients that are run with it, without end."""
         number = self._process(name, core, priority, tables.B_POLLER, None, cq_capacity=0)

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 from kernels import CHASE, CONSUME, DELIVER, chain_image, verified
+from random_chains import chain_process, chaining
 
 import verifier
 from jit.hot import TierName
@@ -136,6 +137,8 @@ class Scenario:
         self.poller: Process | None = None
         self._servers()
         self._scripts()
+        if self.draw.random() < 0.4:
+            chain_process(self.kernel, chaining(self.draw, self.endpoints), **self.place())
         self.clients = [self._client(i) for i in range(self.draw.randint(1, 3))]
 
     def place(self) -> dict[str, int]:
@@ -204,10 +207,15 @@ class Scenario:
         completions = self.draw.choice((4, 16))
         client = self.kernel.client(f"client{number}", completions=completions, **self.place(), **self.runs_on())
         at = {"disk": self.draw.choice(self.endpoints)}
-        kind = self.draw.choice(("none", "attach", "attach", "load", "kernel only"))
+        kind = self.draw.choice(("none", "attach", "attach", "load", "kernel only", "hosted"))
         if kind == "attach":
             graft = proved(self.draw.randrange(len(GRAFTS)))
             self.kernel.attach(graft, to=client, slots=at, engine=self.draw.choice(ENGINES))
+        elif kind == "hosted":
+            host = self.kernel.host(f"host{number}", to=at["disk"], **self.place())
+            graft = proved(self.draw.randrange(len(GRAFTS)))
+            self.kernel.load(graft, to=host, slots=at, engine=self.draw.choice(ENGINES))
+            at = {"disk": host.endpoint}
         elif kind == "load":
             graft = proved(self.draw.randrange(len(GRAFTS)))
             self.kernel.load(graft, to=client, slots=at, engine=self.draw.choice(ENGINES))

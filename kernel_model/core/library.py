@@ -41,6 +41,7 @@ from kernel_model.core.chance import sample
 from kernel_model.core.leaving import hand_back, let_leave, take_on
 from kernel_model.core.lists import append, first, pop, unlink
 from kernel_model.core.parcels import drop_completion, drop_draft
+from kernel_model.core.plans import write_plan
 from kernel_model.core.pools import copy_body, give_completion, room_for, take_request
 from kernel_model.core.prices import IN_USER, MAP_DELETE, MAP_LOOKUP, MAP_UPDATE, PREPARE, REAP
 from kernel_model.core.recording import record
@@ -217,6 +218,10 @@ def begin_job(k: Tables, p: int, j: int) -> None:
     job["submitted"] = k.meter[0]["now"]
     process["open_jobs"] += 1
     process["owed"] += process["prepare"]
+    if process["plan"] != NONE:
+        job["pending"] = write_plan(k, p, j)
+        charge(k, account, IN_USER, PREPARE, job["pending"])
+        return
     charge(k, account, IN_USER, PREPARE, ONE)
     if job["map"] != NONE:
         charge(k, account, IN_USER, MAP_UPDATE, ONE)

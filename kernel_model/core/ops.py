@@ -29,6 +29,7 @@ from kernel_model.core.capabilities import check_capability, in_slot, void_right
 from kernel_model.core.contexts import FOR_KERNEL, pay, run_on
 from kernel_model.core.deferred import defer, must_queue, take_back
 from kernel_model.core.helpers import drop_answer
+from kernel_model.core.links import follow
 from kernel_model.core.lists import append, pop, unlink
 from kernel_model.core.locks import touch_endpoint
 from kernel_model.core.outcomes import close, conclude
@@ -58,6 +59,7 @@ from kernel_model.core.tables import (
     R_ARRIVING,
     R_CALLER,
     R_HELD,
+    R_LINKED,
     R_QUEUED,
     R_RECEIVED,
     R_SUBMITTING,
@@ -94,6 +96,8 @@ def drain(k: Tables) -> None:
         if k.request[r]["outcome"] == NO_OUTCOME:
             arrive(k, r)
         else:
+            if k.request[r]["chained"] != 0:
+                follow(k, r)
             conclude(k, r)
         r = pop(k, Q_WORK, k.request)
     o = pop(k, Q_ORPHANS, k.operation)
@@ -310,7 +314,7 @@ def is_under_way(k: Tables, r: int) -> bool:
     """Whether a request waits or is being served somewhere."""
     request = k.request[r]
     state = request["state"]
-    waits = state in (R_QUEUED, R_CALLER, R_HELD, R_RECEIVED, R_WAITING, R_SUBMITTING, R_ARRIVING)
+    waits = state in (R_QUEUED, R_CALLER, R_HELD, R_RECEIVED, R_WAITING, R_SUBMITTING, R_ARRIVING, R_LINKED)
     return bool(waits and request["outcome"] == NO_OUTCOME)
 
 
@@ -318,6 +322,9 @@ def is_under_way(k: Tables, r: int) -> bool:
 def expire(k: Tables, r: int) -> None:
     """The deadline of request `r` has passed. The timer is already out of the heap."""
     withdraw(k, r, TIMED_OUT)
+    request = k.request[r]
+    if request["chained"] != 0 and request["guards"] != NONE:
+        withdraw(k, request["guards"], CANCELLED)
 
 
 @hot

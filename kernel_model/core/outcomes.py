@@ -87,7 +87,7 @@ def tell(k: Tables, r: int, g: int) -> None:
     operation = k.operation[o]
     if operation["completed"] != 0:
         meter["late"] += 1
-    else:
+    elif request["silent"] == 0:
         answer = ask_client(k, r, g)
         if answer == WAITS:
             return

@@ -156,6 +156,8 @@ def take_request(k: Tables) -> int:
     request["vetted"] = 0
     request["via"] = NONE
     request["parcel"] = NONE
+    request["chained"] = 0
+    request["silent"] = 0
     return r
 
 

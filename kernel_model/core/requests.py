@@ -21,6 +21,13 @@ from kernel_model.core.tables import ERROR, NONE, Q_WORK, R_WORK, REPLIED, Table
 @hot
 def join(k: Tables, r: int) -> None:
     """Enter request `r`, which is being sent, into the lists of its process and of its capability."""
+    belong(k, r)
+    send_through(k, r, k.request[r]["capability"])
+
+
+@hot
+def belong(k: Tables, r: int) -> None:
+    """Enter request `r` into the list of its process."""
     request = k.request[r]
     process = k.process[request["process"]]
     last = process["requests_last"]
@@ -31,7 +38,6 @@ def join(k: Tables, r: int) -> None:
     else:
         k.request[last]["own_next"] = r
     process["requests_last"] = r
-    send_through(k, r, request["capability"])
 
 
 @hot

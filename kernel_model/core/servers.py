@@ -35,6 +35,7 @@ from kernel_model.core.capabilities import in_slot
 from kernel_model.core.chance import draw, sample
 from kernel_model.core.helpers import drop_answer
 from kernel_model.core.lists import first, pop
+from kernel_model.core.pipelines import go_on, is_open, open_batch
 from kernel_model.core.pools import copy_body, give_body, room_for
 from kernel_model.core.prices import DEVICE_START, IN_USER, MAP_UPDATE
 from kernel_model.core.replies import adopt, discard_drafts
@@ -88,6 +89,9 @@ def server_step(k: Tables, p: int) -> int:
         return U_CALL
     service = k.service[process["row"]]
     if stage == V_WORK:
+        if process["answers"] != NONE and not is_open(k, p, r) and not open_batch(k, p, r):
+            process["call"] = SYS_REPLY_RECEIVE
+            return U_CALL
         if process["library"] != NONE and ask_first(k, p, r):
             return U_BURST
         process["owed"] += sample(k, p, service["work"])
@@ -104,6 +108,8 @@ def server_step(k: Tables, p: int) -> int:
         return U_CALL
     charged = make_reply(k, p, r)
     process["stage"] = V_WORK
+    if process["answers"] != NONE and go_on(k, p, r):
+        return U_BURST
     process["call"] = SYS_REPLY_RECEIVE
     if process["library"] == NONE and not charged:
         return U_CALL

@@ -39,6 +39,7 @@ from kernel_model.core.contexts import (
 from kernel_model.core.endings import obey
 from kernel_model.core.foretelling import FROM_TIMER, foretell, look_ahead
 from kernel_model.core.heap import next_due, set_timer, unset_timer
+from kernel_model.core.hosted import hosted_step
 from kernel_model.core.library import client_step
 from kernel_model.core.lists import first
 from kernel_model.core.locks import hold, lock_of
@@ -71,6 +72,7 @@ from kernel_model.core.tables import (
     B_CLIENT,
     B_CONTINUATION,
     B_HOST,
+    B_HOSTED,
     B_POLLER,
     B_RINGS,
     B_SCRIPT,
@@ -223,6 +225,8 @@ def step(k: Tables, c: int) -> int:
         next_ = host_step(k, p)
     elif behaviour == B_RINGS:
         next_ = rings_step(k, p)
+    elif behaviour == B_HOSTED:
+        next_ = hosted_step(k, p)
     elif behaviour == B_POLLER:
         next_ = poller_step(k, p)
     elif behaviour == B_CONTINUATION:

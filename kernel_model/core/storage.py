@@ -20,7 +20,7 @@ RECORDS = {
     "process": tables.PROCESS, "endpoint": tables.ENDPOINT, "core": tables.CORE,
     "queue": tables.QUEUE, "graft": tables.GRAFT, "handler": tables.HANDLER,
     "slot": tables.SLOT, "page": tables.PAGE, "context": tables.CONTEXT, "refill": tables.REFILL,
-    "job": tables.JOB, "stream": tables.STREAM, "recorder": tables.RECORDER, "row": tables.ROW,
+    "job": tables.JOB, "stream": tables.STREAM, "recorder": tables.RECORDER, "row": tables.ROW, "step": tables.STEP,
     "service": tables.SERVICE, "distribution": tables.DISTRIBUTION,
 }  # fmt: skip
 FIRST_ROWS = 16
@@ -203,7 +203,7 @@ class Storage:
         for name in (
             "next", "prev", "endpoint", "request", "completion", "timer", "graft", "library", "job_next", "job_last",
             "finishing", "think", "recorder", "lead_timer", "partner", "active_on", "poller", "poll_next", "poll_first",
-            "poll_last", "reply_parcel", "held", "requests_first", "requests_last",
+            "poll_last", "plan", "deferred_first", "answers", "reply_parcel", "held", "requests_first", "requests_last",
         ):  # fmt: skip
             row[name] = NONE
         row["state"] = tables.PARKED

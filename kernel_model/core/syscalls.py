@@ -25,6 +25,7 @@ from kernel_model.core.capabilities import (
 from kernel_model.core.continuations import continue_one
 from kernel_model.core.foretelling import set_lead
 from kernel_model.core.heap import set_timer
+from kernel_model.core.links import submit_chains
 from kernel_model.core.lists import first, pop, prepend
 from kernel_model.core.operations import reject, submit
 from kernel_model.core.ops import cancel, drain, receive
@@ -64,6 +65,7 @@ from kernel_model.core.tables import (
     Q_DRAFTS,
     Q_REJECTS,
     REFUSED,
+    RING_LINKED,
     SLEEPING,
     SYS_CALL,
     SYS_CANCEL,
@@ -75,6 +77,7 @@ from kernel_model.core.tables import (
     SYS_FORWARD,
     SYS_HINT,
     SYS_KEEP,
+    SYS_LINKS,
     SYS_MINT,
     SYS_PARK,
     SYS_POLL,
@@ -126,6 +129,8 @@ def system_call(k: Tables, p: int) -> None:
         process["result"] = submit_drafts(k, p, payer(k, p))
     elif call == SYS_ENTER:
         enter(k, p)
+    elif call == SYS_LINKS:
+        process["result"] = submit_chains(k, p, payer(k, p))
     elif call == SYS_WAIT:
         wait(k, p)
     elif call == SYS_SLEEP:
@@ -171,7 +176,10 @@ def enter(k: Tables, p: int) -> None:
     What found no room is tried again soon; what was rejected must be looked at at once.
     """
     process = k.process[p]
-    if submit_drafts(k, p, payer(k, p)) != DONE:
+    chains = process["ring"] == RING_LINKED
+    status = submit_chains(k, p, payer(k, p)) if chains else submit_drafts(k, p, payer(k, p))
+    drain(k)
+    if status != DONE:
         process["b"] = min(process["b"], k.meter[0]["now"] + k.config[0]["retry"])
     coming = process["cq_posted"] + process["cq_reserved"]
     if first(k, process["queues"] + Q_REJECTS) != NONE or (coming == 0 and process["b"] >= NEVER):

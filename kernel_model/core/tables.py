@@ -99,6 +99,16 @@ PROCESS = _record(
     "partner deferred entering "
     # jobs of a client, and how it does them
     "job_next job_last depth batch open_jobs finishing stalled prepare think "
+    # of a client that submits chains: entries under way; whether the running one drains; chains that wait for that;
+    # 1 if the next chain drains, as the last one had DRAIN in its middle, 2 when it is its turn; whether DRAIN is off
+    "in_chains draining deferred_first deferred_last drain_next no_drain "
+    # of a client without a program: first step and number of steps of its plan, the first job that it is for
+    "plan plan_steps plan_job "
+    # of a host that runs a graft for its clients: the job that stands for what it received
+    "host_job "
+    # of a server that keeps answers (`core.pipelines`): first row of its table and how many there are; its batch, where
+    # in it the next entry is, how many calls have been answered, the serial number of the request that it came in
+    "answers answer_rows batch_body batch_length batch_at batch_step batch_of "
     # of a thread that polls: whether it spins, and has seen a change; of a client with rings: RING_..., completions to
     # wait for, its polling thread, its place among those lined up there; of that thread: who is lined up
     "spinning noticed ring wanted poller poll_pending poll_next poll_first poll_last "
@@ -131,8 +141,14 @@ REQUEST = _record(
     # received (else NONE), and its place among those that did
     "own_next own_prev via sent_next sent_prev "
     # what it carries besides bytes, or NONE
-    "parcel"
+    "parcel "
+    # of a linked request (`core.links`): whether it is one that has not ended; kind, flags, bytes that the reply must
+    # have; errno of a failed submission; the next of its chain, its guard, whom it guards; whether it ends without a
+    # completion; the request whose reply is its body, from where on, how much; whether the chain that it heads drains,
+    # and which one waits behind that
+    "chained kind flags want failed linked guard guards silent source at take drains deferred_next"
 )
+STEP = _record("capability op base size source at take flags want draft")  # of a plan, see `core.plans`
 PARCEL = _record(
     "next "
     # capabilities: of a draft names that its process holds, then copies of its own; whether they have been handed to a
@@ -256,6 +272,7 @@ class Tables(NamedTuple):
     recorder: Any
     histogram: Any  # counts by recorder and bucket
     row: Any  # scripts, and what servers do
+    step: Any  # of plans
     service: Any
     distribution: Any
     pool: Any  # free lists: P_REQUEST and so on, then body classes
@@ -297,17 +314,17 @@ CAPABILITY_QUEUES: Final = 2
 CORE_QUEUES: Final = PRIORITIES
 
 # behaviours of a process: what its user mode does
-B_IDLE, B_SCRIPT, B_CLIENT, B_SERVER, B_HOST, B_RINGS, B_POLLER, B_CONTINUATION = range(8)
+B_IDLE, B_SCRIPT, B_CLIENT, B_SERVER, B_HOST, B_RINGS, B_POLLER, B_CONTINUATION, B_HOSTED = range(9)
 
 # how a client with rings tells that something is in them
-RING_ENTER, RING_POLLED = range(1, 3)
+RING_ENTER, RING_POLLED, RING_LINKED = range(1, 4)
 
 # system calls
 (
     SYS_CALL, SYS_SUBMIT, SYS_WAIT, SYS_RECEIVE, SYS_REPLY, SYS_REPLY_RECEIVE, SYS_FORWARD, SYS_SLEEP, SYS_CANCEL,
     SYS_PARK, SYS_EXIT, SYS_DROP, SYS_ENTER, SYS_POLL, SYS_CONTINUE, SYS_KEEP, SYS_REPLY_TO, SYS_MINT, SYS_REVOKE,
-    SYS_DELETE, SYS_FAULT, SYS_HINT,
-) = range(22)  # fmt: skip
+    SYS_DELETE, SYS_FAULT, SYS_HINT, SYS_LINKS,
+) = range(23)  # fmt: skip
 
 # what a step of a process in user mode leads to
 U_BURST, U_CALL, U_HOST, U_SPIN = range(4)
@@ -331,10 +348,11 @@ A_SYSTEM_CALL, A_INTERRUPT, A_RESCHEDULE = range(3)
 # states of a request
 (
     R_FREE, R_DRAFT, R_RESERVED, R_WORK, R_CALLER, R_QUEUED, R_RECEIVED, R_HELD, R_WAITING, R_SUBMITTING, R_ARRIVING,
-    R_ENDING, R_TIMING,
-) = range(13)  # fmt: skip
+    R_ENDING, R_TIMING, R_LINKED,
+) = range(14)  # fmt: skip
 # DRAFT in user memory; RESERVED by an activation; WORK in this section; CALLER at a full endpoint; HELD by a graft;
-# WAITING for a promise or an argument; the last four are deferred events, see `deferred`
+# WAITING for a promise or an argument; SUBMITTING to TIMING are deferred events, see `deferred`; LINKED in a chain that
+# has not come to it, or waiting for its time
 
 # outcomes: terminal statuses of requests and operations; STARVED is of operations only
 REPLIED, ERROR, TIMED_OUT, CANCELLED, BROKEN, PEER_DIED, REFUSED, STARVED = range(8)

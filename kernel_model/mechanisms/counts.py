@@ -9,6 +9,7 @@ run (`Equal`):
 
     "accounts"   in the client or on its behalf: equal per account
     "sum"        in another process: equal over all accounts together; replies that are not sent are not copied
+    "relay"      in a process in between: as "sum", but that all messages pass twice
     "work"       nowhere, the mechanism being fixed: the servers' work is equal, and there is nothing else to compare
 """
 
@@ -26,7 +27,7 @@ AccountCounts = Mapping[str, Mapping[str, int]]
 
 HELPERS = tuple(p.name for p in prices.PRIMITIVES if p.name.startswith(("map_", "helper_", "clock"))
                 and p.name != "clock_read")  # fmt: skip
-Equal = Literal["accounts", "sum", "work"]
+Equal = Literal["accounts", "sum", "relay", "work"]
 TRANSFERS = ("copy_byte", "slow_path")
 EQUAL = ("work", *HELPERS, *TRANSFERS, "prepare")
 """Primitives whose counts must be equal per account, whichever mechanism runs the handler. Where the handler runs in
@@ -123,6 +124,11 @@ def unequal(rule: Equal, first: AccountCounts, second: AccountCounts) -> tuple[s
         case "sum":
             pairs = _pairs(together(first, first), together(second, second))
             wrong = [(name, a, b) for name, a, b in pairs if (b > a if name in TRANSFERS else a != b)]
+            return tuple(f"all accounts: {name} {a:,} against {b:,}" for name, a, b in wrong)
+        case "relay":
+            pairs = _pairs(together(first, first), together(second, second))
+            passed = (*TRANSFERS, "prepare")
+            wrong = [(name, a, b) for name, a, b in pairs if (b < a if name in passed else a != b)]
             return tuple(f"all accounts: {name} {a:,} against {b:,}" for name, a, b in wrong)
         case "work":
             a, b = (sum(one.get("work", 0) for one in accounts.values()) for accounts in (first, second))

@@ -210,22 +210,27 @@ def deal(
     scenario: Scenario,
     clients: tuple[Client, ...],
     service: Service,
-    grafts: tuple[Attachment, ...],
+    grafts: tuple[Attachment | None, ...],
+    fronts: tuple[Endpoint, ...] | None = None,
 ) -> tuple[Jobs, ...]:
-    """Give the clients the workload's operations in turn; the arguments go into the maps of their grafts."""
+    """Give the clients the workload's operations in turn; the arguments go into the maps of their grafts, if any.
+
+    `fronts`: where each client sends its requests (None: to the servers of the first role).
+    """
     workload, binding, n = scenario.workload, scenario.binding, len(clients)
     operations, arrivals = workload.operations, workload.arrivals
     times = None if isinstance(arrivals, Closed) else arrivals.times_ns(len(operations))
+    fronts = fronts or (service.endpoints[workload.roles[0].name],) * n
     return tuple(
         kernel.jobs(
             client,
             graft=graft,
-            slot=service.endpoints[workload.roles[0].name],
+            slot=fronts[number],
             op=binding.op_number,
             bodies=operations.first[number::n],
-            map=binding.argument_map or None,
-            result=binding.result_map or None,
-            values=None if operations.values is None else operations.values[number::n],
+            map=(binding.argument_map or None) if graft else None,
+            result=(binding.result_map or None) if graft else None,
+            values=None if graft is None or operations.values is None else operations.values[number::n],
             arrivals_ns=None if times is None else times[number::n],
             think_ns=arrivals.think_ns if isinstance(arrivals, Closed) else 0,
         )
