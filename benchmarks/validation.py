@@ -96,7 +96,10 @@ def simulated(record: Record) -> None:
 
 
 def live(record: Record, rounds: int) -> None:
-    """Predict chains on this machine's kernel from its primitives, then run them."""
+    """Predict chains on this machine's kernel from its primitives, then run them.
+
+    The primitives are measured once more afterwards: where they have moved, the machine did, and the errors with it.
+    """
     reason = chains.forbidden()
     if reason:
         print(f"\n## Chains on Linux\n\nnot run: {reason}")
@@ -105,9 +108,15 @@ def live(record: Record, rounds: int) -> None:
     made = chains.predict(given)
     digest = hashlib.sha256(repr(sorted(given.items())).encode()).hexdigest()
     record.freeze("Chains on Linux", made, {"primitives of this machine": digest})
-    used = [(name, f"{f.value:.0f}", f"{f.low:.0f} .. {f.high:.0f}") for name, f in given.items() if f.value >= 1]
-    print(f"\n{machine.table(('primitive', 'ns', 'interval'), used)}", flush=True)
-    report(made, chains.measure(rounds=rounds))
+    observed = chains.measure(rounds=rounds)
+    again = chains.primitives(rounds)
+    used = [
+        (name, f"{f.value:.0f}", f"{f.low:.0f} .. {f.high:.0f}", f"{again[name].value / f.value - 1:+.1%}")
+        for name, f in given.items()
+        if f.value >= 1
+    ]
+    print(f"\n{machine.table(('primitive', 'ns', 'interval', 'after the chains'), used)}", flush=True)
+    report(made, observed)
 
 
 def main() -> int:
