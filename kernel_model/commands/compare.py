@@ -102,8 +102,14 @@ def compare(
     """Run a workload by round trips, by every rival mechanism and by a graft, in the simulated kernel.
 
     The graft is FILE, or the workload's own sample. An option of a field takes one value, a list or a range: 4, 1,2,4,
-    1..8, 1..64x2.
+    1..8, 1..64x2. The workload adversary-NAME, or adversary-all, is an attack on the kernel: it prints what became of
+    bystanders.
     """
+    if workload.startswith("adversary-"):
+        from kernel_model.commands import attacks
+
+        attacks.run(workload, fields, output_format)
+        return
     from kernel_model.experiments import compare as comparing
     from kernel_model.experiments.foretelling import foretell
     from kernel_model.experiments.point import Point
