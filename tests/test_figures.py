@@ -95,7 +95,7 @@ def test_where_time_is_no_sum_there_is_no_map(closed: Comparison, loaded: Compar
 # --- pictures --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["chain", "map", "accounts"])
+@pytest.mark.parametrize("kind", ["map", "accounts"])
 def test_a_picture_is_the_same_for_the_same_comparison(closed: Comparison, tmp_path: Path, kind: str) -> None:
     one, two = tmp_path / "one.svg", tmp_path / "two.svg"
     plot.draw(closed, one, kind)
