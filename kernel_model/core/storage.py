@@ -124,6 +124,11 @@ class Storage:
         self.tables.arena[at : at + len(data)] = np.frombuffer(data, np.uint8)
         return at
 
+    def bytes_used(self) -> int:
+        """Return the bytes of all tables, free rows included, and of the used part of the arena."""
+        tables_bytes = sum(array.nbytes for array in self.tables[:-1] if array is not self.tables.arena)
+        return int(self.tables.meter[0]["arena_used"]) + int(tables_bytes)
+
     def grow(self) -> None:
         """Give every table that is short of room twice as much; `simulate.advance` has returned S_GROW."""
         for number in POOLS:
