@@ -23,11 +23,14 @@ def give_plan(
     plan: Plan,
     columns: Sequence[NDArray[np.uint8]],
     endpoints: Mapping[str, Endpoint],
+    kind: int,
     flags: Sequence[int],
+    lengths: Sequence[int],
 ) -> None:
     """Let a client write these requests for each of its jobs.
 
-    `columns`: the literals of the client's own operations, by column; `flags` of each step's request.
+    `columns`: the literals of the client's own operations, by column. `kind` as in `core.plans`. `flags` of each step's
+    request, where the kind has them; `lengths`: bytes of each step's reply.
     """
     first = kernel.storage.add("step", len(plan), source=NONE, take=NONE)
     wanted = bytes_wanted(plan)
@@ -39,7 +42,7 @@ def give_plan(
                 data = columns[column]
                 row |= {"base": kernel.storage.store(data.tobytes()), "size": data.shape[1]}
             case Whole(source):
-                row |= {"source": source}
+                row |= {"source": source, "take": lengths[source]}
             case Part(source, offset, length):
                 row |= {"source": source, "at": offset, "take": length}
             case Computed():
@@ -48,6 +51,7 @@ def give_plan(
             kernel.tables.step[first + number][name] = value
     process = kernel.tables.process[client.row]
     process["plan"], process["plan_steps"], process["plan_job"] = first, len(plan), jobs.first
+    process["plan_kind"] = kind
 
 
 def bytes_wanted(plan: Plan) -> tuple[int, ...]:

@@ -102,8 +102,8 @@ PROCESS = _record(
     # of a client that submits chains: entries under way; whether the running one drains; chains that wait for that;
     # 1 if the next chain drains, as the last one had DRAIN in its middle, 2 when it is its turn; whether DRAIN is off
     "in_chains draining deferred_first deferred_last drain_next no_drain "
-    # of a client without a program: first step and number of steps of its plan, the first job that it is for
-    "plan plan_steps plan_job "
+    # of a client without a program: first step, kind and number of steps of its plan, the first job that it is for
+    "plan plan_kind plan_steps plan_job "
     # of a host that runs a graft for its clients: the job that stands for what it received
     "host_job "
     # of a server that keeps answers (`core.pipelines`): first row of its table and how many there are; its batch, where
@@ -318,6 +318,9 @@ B_IDLE, B_SCRIPT, B_CLIENT, B_SERVER, B_HOST, B_RINGS, B_POLLER, B_CONTINUATION,
 
 # how a client with rings tells that something is in them
 RING_ENTER, RING_POLLED, RING_LINKED = range(1, 4)
+
+# how a plan is written
+PLAN_LINKS, PLAN_WIRES, PLAN_ROUTE = range(3)
 
 # system calls
 (

@@ -36,12 +36,16 @@ def unchanged_only(workload: Workload, why: str) -> CannotExpress | None:
     return None
 
 
-def stage_plans(kernel: Kernel, scenario: Scenario, mode: Mode, flags: Sequence[int]) -> Stage:
-    """Let each client write the requests of the plan, with these flags, for each of its operations."""
+def stage_plans(
+    kernel: Kernel, scenario: Scenario, mode: Mode, kind: int, *, flags: Sequence[int] = (), wait: int = 1
+) -> Stage:
+    """Let each client write the requests of the plan, in this kind (`core.plans`), for each of its operations."""
     workload = scenario.workload
+    flags = flags or (0,) * workload.steps
+    lengths = [len(reply.body) if reply else 0 for reply in workload.replies(0)]
     clients, service = add_clients(kernel, workload), add_servers(kernel, workload)
     jobs = deal(kernel, scenario, clients, service, (None,) * len(clients))
     for number, (client, part) in enumerate(zip(clients, jobs, strict=True)):
         columns = [column[number :: len(clients)] for column in workload.operations.bodies]
-        give_plan(kernel, client, part, workload.plan, columns, service.endpoints, flags)
-    return Stage(clients, service, jobs, mode, in_flight(workload))
+        give_plan(kernel, client, part, workload.plan, columns, service.endpoints, kind, flags, lengths)
+    return Stage(clients, service, jobs, mode, 1 if mode == "call" else in_flight(workload), wait)

@@ -16,6 +16,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kernel_model.core.links import LINK, SKIP
+from kernel_model.core.tables import PLAN_LINKS
 from kernel_model.mechanisms.counts import Counts, Prediction
 from kernel_model.mechanisms.fixed import stage_plans, unchanged_only
 from kernel_model.mechanisms.predictions import is_chain, whole
@@ -44,10 +45,9 @@ def predict(workload: Workload) -> Prediction:
 def build(kernel: Kernel, scenario: Scenario) -> Stage:
     """Each client writes the plan as a chain."""
     last = scenario.workload.steps - 1
-    return stage_plans(kernel, scenario, "linked", (LINK | SKIP,) * last + (0,))
+    return stage_plans(kernel, scenario, "linked", PLAN_LINKS, flags=(LINK | SKIP,) * last + (0,))
 
 
 MECHANISM = Mechanism(
     "linked", "the kernel works through a chain without a program", predict, build, equal="work", express=express
 )
-"""Charges that differ from the round trip: there is no handler anywhere."""
