@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,7 +27,7 @@ def add_jobs(
     kernel: Kernel,
     client: Client,
     *,
-    slot: str | Target,
+    slot: str | Target | Sequence[Target],
     bodies: npt.NDArray[Any] | bytes,
     op: str | int,
     graft: Attachment | None,
@@ -43,14 +44,14 @@ def add_jobs(
 ) -> Jobs:
     """Append jobs to those of a client; see `Kernel.jobs`."""
     data, n = bodies_of(bodies, count)
-    capability, number = destination(kernel, client.row, graft, slot, op)
+    targets = slot if isinstance(slot, Sequence) and not isinstance(slot, str) else (slot,)
+    turns = [destination(kernel, client.row, graft, target, op) for target in targets]
     first = kernel.storage.add(
         "job",
         n,
         next=NONE,
         owner=client.row,
-        capability=capability,
-        op=number,
+        op=turns[0][1],
         length=data.shape[1],
         map=NONE,
         result=NONE,
@@ -61,6 +62,8 @@ def add_jobs(
     )
     rows = kernel.tables.job[first : first + n]
     rows["tag"] = _column(tags, n, "tags") if tags is not None else np.arange(first, first + n)
+    for turn, (capability, _) in enumerate(turns):
+        rows["capability"][turn :: len(turns)] = capability
     rows["next"][:-1] = np.arange(first + 1, first + n)
     rows["body"] = lay_out(kernel.storage, data, n)
     rows["key"] = rows["tag"] if keys is None else _column(keys, n, "keys")

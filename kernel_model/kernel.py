@@ -188,6 +188,11 @@ class Kernel:
         return int(self.tables.config[0]["cores"])
 
     @property
+    def jobs_open(self) -> int:
+        """How many jobs have not ended."""
+        return int(self.tables.meter[0]["jobs_open"])
+
+    @property
     def processes(self) -> Mapping[str, Process]:
         """All processes by name, in the order of their making."""
         return MappingProxyType(self._processes)
@@ -625,7 +630,7 @@ class Kernel:
         self,
         client: Client,
         *,
-        slot: str | Target,
+        slot: str | Target | Sequence[Target],
         bodies: npt.NDArray[Any] | bytes,
         op: str | int = 0,
         graft: Attachment | None = None,
@@ -643,9 +648,10 @@ class Kernel:
         """Give a client jobs; the model does them without Python in between.
 
         `bodies`: of the first requests: uint64 (N,), or bytes as uint8 (N, length), or one for all (then `count`).
-        `slot`, `op`: where they go, by names of `graft`'s declarations, or an endpoint and a number. Before each, the
-        library stores `values` (uint64 (N,), or uint8 (N, bytes of a value)) under `keys` (default: the tag) in the
-        graft's map `map`; at the end it takes from the map `result` what stands there under the key, as the answer.
+        `slot`, `op`: where they go, by names of `graft`'s declarations, or an endpoint (several: in turn) and a number.
+        Before each, the library stores `values` (uint64 (N,), or uint8 (N, bytes of a value)) under `keys` (default:
+        the tag) in the graft's map `map`; at the end it takes from the map `result` what stands there under the key,
+        as the answer.
         `tags` default to numbers that no other job of this kernel has; they must be unique. `arrivals_ns`: intended
         times (open loop); without them the next job begins when there is depth for it, after `think_ns`. `prepare_ns`:
         work of the client before each request. `patience_ns`: a job that could not begin within so much of its

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from grafting import GraftError
-from kernel_model.core.tables import REPLIED
+from kernel_model.core.tables import PEER_DIED, REFUSED, REPLIED
 from kernel_model.experiments.point import Point
-from kernel_model.workloads import btree, catalogue, lists
+from kernel_model.experiments.preparation import completed, scenario_of
+from kernel_model.experiments.run import measure, run
+from kernel_model.mechanisms import mechanism_of
+from kernel_model.results.outcome import Outcome
+from kernel_model.workloads import btree, catalogue, folding, lists, replication, texts
 from kernel_model.workloads.kinds import PARAMETERS
 from kernel_model.workloads.samples import sample_path
 from kernel_model.workloads.workload import Answer, Closed, Open
@@ -70,12 +75,14 @@ def test_intended_times_are_a_poisson_process_of_the_rate_asked_for() -> None:
     ("name", "wrong"),
     [
         ("btree", {"size": 496}), ("btree", {"size": 510}), ("btree", {"hops": 4, "cached": 4}),
+        ("copy", {"hops": 3}), ("copy", {"size": 8192}), ("copy", {"operations": 10**6}), ("gather", {"hops": 9}),
+        ("fold", {"hops": 9}), ("quorum", {"size": 12}), ("cache", {"cached": 4000}), ("overload", {"work_ns": 0}),
         ("list", {"size": 8}), ("list", {"hops": 10**6}), ("list", {"cached": 4}),
     ],
 )  # fmt: skip
 def test_a_value_beyond_the_data_is_refused(name: str, wrong: dict[str, int]) -> None:
     with pytest.raises(GraftError, match="G0848"):
-        catalogue.make(small(name, **wrong))
+        catalogue.make(Point(workload=name, **{"operations": 4, **wrong}))  # type: ignore[arg-type]
 
 
 def test_a_list_has_every_named_character_once_and_ends() -> None:
@@ -108,13 +115,97 @@ def test_larger_blocks_hold_the_same_nodes() -> None:
     assert node[: btree.NODE_BYTES] == tree.data[btree.BLOCK_BYTES : btree.BLOCK_BYTES + btree.NODE_BYTES]
 
 
-@pytest.mark.parametrize("name", catalogue.NAMES)
-def test_a_plan_without_computed_steps_ends_in_an_answer_that_the_check_accepts(name: str) -> None:
+def answer_of(name: str, bodies: list[bytes]) -> bytes:
+    """What the client finds at the end, by the replies of a plan: the last, or what the graft would make of them."""
+    words = np.frombuffer(b"".join(bodies), "<u8")
+    match name:
+        case "fold":
+            return np.array(folding.fold(words.tolist()), np.uint64).tobytes()
+        case "gather":
+            values = [int.from_bytes(body[:8], "little") for body in bodies]
+            return np.array([len(values), len(values), *values], np.uint64).tobytes()
+        case _:
+            return bodies[-1]
+
+
+@pytest.mark.parametrize("name", [name for name in catalogue.NAMES if name != "btree"])
+def test_a_plan_carried_out_in_plain_python_ends_in_an_answer_that_the_check_accepts(name: str) -> None:
     workload = catalogue.make(small(name))
-    if workload.plan.computed or workload.result_map:
-        return
     for operation in range(len(workload.operations)):
-        last = workload.replies(operation)[-1]
-        assert last is not None
-        assert workload.check(operation, Answer(REPLIED, last.status, last.body)) is None
-        assert workload.check(operation, Answer(REPLIED, last.status, bytes(len(last.body)))) is not None
+        bodies = [reply.body for reply in workload.replies(operation) if reply is not None and reply.status == 0]
+        assert len(bodies) == workload.steps
+        body = answer_of(name, bodies)
+        assert workload.check(operation, Answer(REPLIED, 0, body)) is None
+        assert workload.check(operation, Answer(REPLIED, 0, bytes(len(body)))) is not None
+        assert workload.check(operation, Answer(PEER_DIED, -104, b"")) is not None
+
+
+MORE = {
+    "btree": {"cached": 2, "servers": "each"}, "list": {"load": 5e4, "clients": 3}, "copy": {"servers": "each"},
+    "gather": {"servers": "each", "clients": 2}, "fold": {"think_ns": 500}, "quorum": {"servers": "one"},
+    "cache": {"cached": 0}, "retry": {"failures": 0.5}, "completions": {"servers": "one"},
+    "bystander": {"load": 1e5}, "overload": {"load": 5e6},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("mechanism", ["call", "graft"])
+@pytest.mark.parametrize("name", catalogue.NAMES)
+def test_every_answer_is_right_by_round_trips_and_by_the_graft(name: str, mechanism: str) -> None:
+    """`run` raises for a wrong one, for one that does not end, and for servers that hold something else at the end."""
+    for more in ({}, MORE[name]):
+        point = Point(workload=name, mechanism=mechanism, operations=6, **more)  # type: ignore[arg-type]
+        outcome = run(point, tier="python")
+        assert isinstance(outcome, Outcome)
+
+
+def test_a_lost_or_invented_log_entry_is_found() -> None:
+    sent = b"aabbcc"
+    full = [Counter((b"aa", b"bb", b"cc"))] * 3
+    assert replication.compare(sent, 2, full, [0, 1, 2], lossless=True) is None
+    one_short = [*full[:2], Counter((b"aa", b"bb"))]
+    assert replication.compare(sent, 2, one_short, [0, 1, 2], lossless=False) is None
+    assert replication.compare(sent, 2, one_short, [0, 1, 2], lossless=True) is not None
+    two_short = [full[0], Counter((b"aa", b"bb")), Counter((b"aa", b"bb"))]
+    assert replication.compare(sent, 2, two_short, [0, 1], lossless=False) is None
+    assert replication.compare(sent, 2, two_short, [0, 1, 2], lossless=False) is not None
+    assert replication.compare(sent, 2, [*full[:2], Counter((b"xx",))], [], lossless=False) is not None
+
+
+def test_words_are_asked_for_as_often_as_they_stand_in_the_names() -> None:
+    known = texts.words_of_names()
+    stream = known.stream(20_000, seed=1)
+    commonest = known.commonest(10)
+    share = np.isin(stream, commonest).mean()
+    assert share == pytest.approx(known.frequency[commonest].sum() / known.frequency.sum(), abs=0.02)
+    assert "LETTER" in {known.spelled[number] for number in commonest}
+
+
+def test_a_warm_cache_saves_the_servers_work() -> None:
+    cold, warm = (
+        run(Point(workload="cache", mechanism="graft", operations=60, cached=cached), tier="python")
+        for cached in (0, 1024)
+    )
+    assert isinstance(cold, Outcome)
+    assert isinstance(warm, Outcome)
+    assert warm.accounts["server0"].get("work", 0) < cold.accounts["server0"]["work"]
+
+
+def test_what_comes_faster_than_it_can_be_done_is_refused_in_part() -> None:
+    point = Point(workload="overload", mechanism="call", operations=400, load=5e6)
+    workload = catalogue.make(point)
+    outcomes: list[int] = []
+    judged = replace(workload, check=lambda n, answer: outcomes.append(answer.outcome) or workload.check(n, answer))
+    scenario = replace(scenario_of(completed(point)), workload=judged)
+    measure(completed(point), scenario, mechanism_of("call"), tier="python")
+    assert outcomes.count(REFUSED) > 100
+    assert outcomes.count(REPLIED) > 20
+
+
+def test_a_bystander_gets_more_of_the_core_beside_a_graft_than_beside_round_trips() -> None:
+    shares = []
+    for mechanism in ("call", "graft"):
+        outcome = run(Point(workload="bystander", mechanism=mechanism, operations=20, load=1e5), tier="python")
+        assert isinstance(outcome, Outcome)
+        work = outcome.accounts["bystander"]["work"]
+        shares.append(work / sum(sum(by.values()) for by in outcome.spent.values()))
+    assert 0.3 < shares[0] < shares[1] < 0.9

@@ -285,21 +285,22 @@ def put(k: Tables, map_: int, key: int, value: int) -> int:
 
 
 @hot
-def take_result(k: Tables, p: int, j: int) -> None:
-    """Let the answer of job `j` be what its handlers have left in the map of results, and remove it there."""
+def take_result(k: Tables, p: int, j: int) -> bool:
+    """Let the answer of job `j` be what its handlers have left in the map of results, and remove it; whether it was."""
     job, account = k.job[j], payer(k, p)
     map_, seed, scratch = k.machine.maps[job["result"]], u64(k.config[0]["map_seed"]), k.config[0]["scratch"]
     charge(k, account, IN_USER, MAP_LOOKUP, ONE)
     store64(k.arena, scratch, u64(job["key"]))
     place = find(k.arena, map_, seed, scratch)
     if place < 0:
-        return
+        return False
     length = map_["value_size"]
     job["answer"] = copy_body(k, map_["values"] + place * map_["stride"], length)
     job["answer_length"] = length
     job["answer_room"] = room_for(length)
     charge(k, account, IN_USER, MAP_DELETE, ONE)
     delete(k.arena, map_, seed, scratch)
+    return True
 
 
 @hot
@@ -311,9 +312,8 @@ def end_job(k: Tables, p: int, j: int, c: int, outcome: int, status: int) -> Non
     hand_back(k, j)
     job["outcome"] = outcome
     job["status"] = status
-    if outcome == REPLIED and job["result"] != NONE:
-        take_result(k, p, j)
-    elif c != NONE:
+    found = job["result"] != NONE and outcome in (REPLIED, STARVED) and take_result(k, p, j)
+    if c != NONE and not found:
         completion = k.completion[c]
         job["answer"] = completion["body"]
         job["answer_length"] = completion["length"]
@@ -462,7 +462,7 @@ def digest(k: Tables, p: int, c: int) -> None:
         if completion["kind"] == OF_TIMER or verdict != DELIVER:
             if job["pending"] <= 0:
                 end_job(k, p, j, NONE, STARVED, DONE)
-        else:
+        elif completion["outcome"] != STARVED or job["pending"] <= 0:  # else others of its requests may bring something
             end_job(k, p, j, c, completion["outcome"], completion["status"])
         renew(k, p, j)
     drop_completion(k, c)

@@ -34,7 +34,7 @@ def build(kernel: Kernel, scenario: Scenario) -> Stage:
     return stage_each(
         kernel,
         scenario,
-        lambda client, slots: kernel.attach(scenario.verified, to=client, slots=slots, engine=scenario.engine),
+        lambda process, slots: kernel.attach(scenario.verified, to=process, slots=slots, engine=scenario.engine),
         "call",
     )
 

@@ -36,8 +36,10 @@ def build(kernel: Kernel, scenario: Scenario) -> Stage:
     clients, service = add_clients(kernel, workload), add_servers(kernel, workload)
     servers = service.endpoints[workload.roles[0].name]
     hosts = tuple(kernel.host(f"host of {client.name}", to=servers, core=CLIENT_CORE) for client in clients)
-    slots = service.slots(scenario.binding)
-    grafts = tuple(kernel.load(verified, to=host, slots=slots, engine=scenario.engine) for host in hosts)
+    grafts = tuple(
+        kernel.load(verified, to=host, slots=service.slots(kernel, scenario.binding, host), engine=scenario.engine)
+        for host in hosts
+    )
     fronts = tuple(host.endpoint for host in hosts)
     return Stage(clients, service, deal(kernel, scenario, clients, service, grafts, fronts))
 

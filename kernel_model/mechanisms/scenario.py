@@ -24,19 +24,23 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from kernel_model.hosting import Compute, Jump
 from kernel_model.mechanisms.counts import Equal, Prediction
 from kernel_model.serving import Act
 from kernel_model.workloads.roles import Role
-from kernel_model.workloads.workload import Binding, Closed, Core, Servers, Serving, Workload
+from kernel_model.workloads.workload import Binding, Closed, Core, Seat, Servers, Serving, Workload
 
 if TYPE_CHECKING:
-    from kernel_model.handles import Attachment, Client, Endpoint, Jobs, Mode, Process, Server
+    from kernel_model.handles import Attachment, Client, Endpoint, Jobs, Mode, Process, Server, Target
     from kernel_model.kernel import Kernel
     from verifier import Verified
 
 CLIENT = "client"
 CLIENT_CORE = 0
 COMPLETIONS = 64  # room in a client's completion queue
+BYSTANDER = "bystander"
+BYSTANDER_PRIORITY = 7  # below everybody else
+BYSTANDER_NS = 1_000_000  # of each of its steps: it never stops, and is interrupted at will
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +67,17 @@ class Service:
     endpoints: Mapping[str, Endpoint]
     servers: tuple[Server, ...]
 
-    def slots(self, binding: Binding) -> dict[str, Endpoint]:
-        """Return what fills the slots of a graft."""
-        return {slot: self.endpoints[role] for role, slot in binding.slots.items()}
+    def slots(self, kernel: Kernel, binding: Binding, owner: Process) -> dict[str, Target]:
+        """Return what fills the slots of a graft of `owner`: for roles at one endpoint capabilities of their own.
+
+        By its capability a handler tells the replies to one slot from those to another.
+        """
+        slots: dict[str, Target] = {}
+        for role, slot in binding.slots.items():
+            endpoint = self.endpoints[role]
+            again = endpoint in slots.values()
+            slots[slot] = kernel.grant(endpoint, owner) if again else endpoint
+        return slots
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -151,7 +163,7 @@ def add_servers(kernel: Kernel, workload: Workload) -> Service:
 
     Processes of one role are all at one endpoint. They take turns, since the longest waiter receives next: with a
     server for each of d steps, step i of every operation is served by process i mod d. Several roles have a process
-    each, or, with one server, share it and its endpoint.
+    each, or, with one server, share it and its endpoint. A bystander, if the workload has one, is made here too.
     """
     topology, roles = workload.topology, workload.roles
     core = CLIENT_CORE if topology.core is Core.SAME else CLIENT_CORE + 1
@@ -166,8 +178,11 @@ def add_servers(kernel: Kernel, workload: Workload) -> Service:
             faults=role.faults,
             core=core,
             passive=passive,
+            capacity=workload.capacity,
         )
 
+    if workload.bystander:
+        kernel.script(BYSTANDER, [Compute(BYSTANDER_NS), Jump(0)], core=CLIENT_CORE, priority=BYSTANDER_PRIORITY)
     if len(roles) > 1 and topology.servers is Servers.EACH:
         servers = [add(role, role.ops, number) for number, role in enumerate(roles)]
         return Service({role.name: s.endpoint for role, s in zip(roles, servers, strict=True)}, tuple(servers))
@@ -179,30 +194,52 @@ def add_servers(kernel: Kernel, workload: Workload) -> Service:
     return Service({role.name: first.endpoint for role in roles}, (first, *others))
 
 
-Place = Callable[["Client", Mapping[str, Any]], "Attachment"]
-"""(client, what fills the slots) -> the graft, wherever it is."""
+Place = Callable[["Process", Mapping[str, Any]], "Attachment"]
+"""(whose events it is for, what fills the slots) -> the graft, wherever it is."""
 
 
 def in_flight(workload: Workload) -> int:
-    """How many operations a client has in flight if it can: one in a closed loop, else as many as it has room for."""
-    return 1 if isinstance(workload.arrivals, Closed) else max(1, COMPLETIONS // (2 * workload.steps))
+    """How many operations a client has in flight if it can: the workload's depth in a closed loop, else what fits."""
+    if isinstance(workload.arrivals, Closed):
+        return workload.depth
+    return max(1, COMPLETIONS // (2 * workload.steps))
 
 
 def stage_in_clients(kernel: Kernel, scenario: Scenario, mode: Mode, **how: Any) -> Stage:
     """The handler runs in each client's user mode: what it sends becomes the next call or submission."""
 
-    def load(client: Client, slots: Mapping[str, Any]) -> Attachment:
-        return kernel.load(scenario.verified, to=client, slots=slots, engine=scenario.engine)
+    def load(process: Process, slots: Mapping[str, Any]) -> Attachment:
+        return kernel.load(scenario.verified, to=process, slots=slots, engine=scenario.engine)
 
     return stage_each(kernel, scenario, load, mode, **how)
 
 
 def stage_each(kernel: Kernel, scenario: Scenario, place: Place, mode: Mode, **how: Any) -> Stage:
-    """Make clients and servers, let `place` give each client its graft, deal the operations; `how` as in `Stage`."""
-    clients, service = add_clients(kernel, scenario.workload), add_servers(kernel, scenario.workload)
-    slots = service.slots(scenario.binding)
-    grafts = tuple(place(client, slots) for client in clients)
+    """Make clients and servers, let `place` put the graft at each client, or at the server whose requests it answers,
+    deal the operations; `how` as in `Stage`.
+
+    Where a client has several operations in flight by itself, mode `call` is no help: it submits.
+    """
+    workload = scenario.workload
+    clients, service = add_clients(kernel, workload), add_servers(kernel, workload)
+    grafts: tuple[Attachment | None, ...] = (None,) * len(clients)
+    if workload.seat is Seat.SERVER:
+        keep_replies(kernel, workload, service.servers[0], place(service.servers[0], {}))
+    else:
+        grafts = tuple(place(client, service.slots(kernel, scenario.binding, client)) for client in clients)
+    if mode == "call" and workload.depth > 1:
+        mode, how = "submit", {**how, "depth": workload.depth}
     return Stage(clients, service, deal(kernel, scenario, clients, service, grafts), mode, **how)
+
+
+def keep_replies(kernel: Kernel, workload: Workload, server: Server, graft: Attachment) -> None:
+    """Fill the map of the graft at a server's endpoint, and let the server go on with it."""
+    kept = workload.kept
+    if kept is not None:
+        view = kernel.map(graft, kept.name)
+        for key, value in kept.preset.items():
+            view.set_raw(view.encode_key(key), value)
+        kernel.keep_reads(server, graft, kept.name)
 
 
 def deal(
@@ -220,12 +257,13 @@ def deal(
     workload, binding, n = scenario.workload, scenario.binding, len(clients)
     operations, arrivals = workload.operations, workload.arrivals
     times = None if isinstance(arrivals, Closed) else arrivals.times_ns(len(operations))
-    fronts = fronts or (service.endpoints[workload.roles[0].name],) * n
+    roles = workload.roles if workload.spread else workload.roles[:1]
+    targets = [service.endpoints[role.name] for role in roles]
     return tuple(
         kernel.jobs(
             client,
             graft=graft,
-            slot=fronts[number],
+            slot=fronts[number] if fronts else targets,
             op=binding.op_number,
             bodies=operations.first[number::n],
             map=(binding.argument_map or None) if graft else None,
@@ -233,6 +271,7 @@ def deal(
             values=None if graft is None or operations.values is None else operations.values[number::n],
             arrivals_ns=None if times is None else times[number::n],
             think_ns=arrivals.think_ns if isinstance(arrivals, Closed) else 0,
+            patience_ns=workload.patience_ns,
         )
         for number, (client, graft) in enumerate(zip(clients, grafts, strict=True))
     )

@@ -37,7 +37,11 @@ def build(kernel: Kernel, scenario: Scenario) -> Stage:
     first: Attachment | None = None
     for server in service.servers:
         loaded = kernel.load(
-            scenario.verified, to=server, slots=service.slots(scenario.binding), maps=first, engine=scenario.engine
+            scenario.verified,
+            to=server,
+            slots=service.slots(kernel, scenario.binding, server),
+            maps=first,
+            engine=scenario.engine,
         )
         first = first or loaded
     assert first is not None, "a workload has at least one process"

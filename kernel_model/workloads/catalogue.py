@@ -9,11 +9,34 @@ from collections.abc import Mapping
 
 from grafting.diagnostics import fail
 from kernel_model.suggestions import meant
-from kernel_model.workloads import lists, lookups
+from kernel_model.workloads import (
+    caching,
+    copying,
+    crowding,
+    folding,
+    gathering,
+    grouping,
+    lists,
+    lookups,
+    replication,
+    retrying,
+)
 from kernel_model.workloads.kinds import Asked, Kind, Value
 from kernel_model.workloads.workload import Workload
 
-KINDS: tuple[Kind, ...] = (lookups.KIND, lists.KIND)
+KINDS: tuple[Kind, ...] = (
+    lookups.KIND,
+    lists.KIND,
+    copying.KIND,
+    gathering.KIND,
+    folding.KIND,
+    replication.KIND,
+    caching.KIND,
+    retrying.KIND,
+    grouping.KIND,
+    crowding.BYSTANDER,
+    crowding.OVERLOAD,
+)
 NAMES: tuple[str, ...] = tuple(kind.name for kind in KINDS)
 
 

@@ -20,7 +20,7 @@ a client that falls behind cannot hide it (G. Tene's "coordinated omission").
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from grafting.diagnostics import fail
 from grafting.program import MapKind, MapSpec, OpSpec, Program, SlotSpec
-from kernel_model.serving import Reply
+from kernel_model.serving import Reply, Store
 from kernel_model.workloads.plan import Plan, carry_out
 from kernel_model.workloads.roles import Role
 
@@ -166,7 +166,26 @@ class Answer:
 
 
 Check = Callable[[int, Answer], str | None]
-"""(index of the operation, its answer) -> None, or what is wrong with it."""
+"""(index of the operation, its answer) -> None, or what is wrong with it. It judges the outcome too."""
+
+Final = Callable[[Callable[[Store], bytes], Sequence[Answer]], str | None]
+"""(what a store of the servers holds after the run, all answers) -> None, or what is wrong with it."""
+
+
+class Seat(Enum):
+    """Whose events the graft is for, and so in whose user mode its round-trip rival runs."""
+
+    CLIENT = "client"
+    SERVER = "server"  # it answers requests at the server's endpoint
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Kept:
+    """Replies that a graft at the server's endpoint holds: in its map `name`, `preset` by key at the start; the server
+    adds what it reads, while there is room."""
+
+    name: str
+    preset: Mapping[int, bytes]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -175,7 +194,9 @@ class Workload:
 
     `sample`: the graft of `samples/` that does it. `argument_map`, `result_map`: names of the graft's maps, tag -> what
     a handler needs to know, tag -> what it leaves for the client ("" for none). `roles`: the first is the one that the
-    client itself sends to.
+    client itself sends to; with `spread` operations go to all of them in turn. `depth`: operations that a client has in
+    flight. `patience_ns`: how long after its intended time an operation may still begin. `bystander`: whether somebody
+    computes on the clients' core, one priority below, all the time.
     """
 
     name: str
@@ -190,6 +211,18 @@ class Workload:
     argument_map: str = ""
     result_map: str = ""
     clients: int = 1
+    seat: Seat = Seat.CLIENT
+    kept: Kept | None = None
+    spread: bool = False
+    depth: int = 1
+    patience_ns: int | None = None
+    bystander: bool = False
+    final: Final | None = None
+
+    @property
+    def capacity(self) -> int:
+        """Requests for which an endpoint has room, so that none is refused."""
+        return max(64, self.clients * self.depth * self.steps)
 
     @property
     def steps(self) -> int:
@@ -235,11 +268,25 @@ class Binding:
 def bind(program: Program, workload: Workload) -> Binding:
     """Find the slots, the operation and the maps of `program` that stand for those of the workload.
 
-    Names decide where the program has them. A graft of another's making may use its own: for a workload of one role
-    its only slot with an operation of one u64 whose reply fits, and its only hash map from u64 to u64, will do. Raises
-    GraftError G0841 if there is none, or more than one.
+    Names decide where the program has them; a graft at the server's endpoint has no slots. A graft of another's making
+    may use its own: for a workload of one role its only slot with an operation of one u64 whose reply fits, and its
+    only hash map from u64 to u64, will do. Raises GraftError G0841 if there is none, or more than one.
     """
+    if workload.seat is Seat.SERVER:
+        return _serving(program, workload)
     return _by_name(program, workload) or _by_shape(program, workload)
+
+
+def _serving(program: Program, workload: Workload) -> Binding:
+    number = workload.plan.steps[0].op
+    op = next((op for protocol in program.serves for op in protocol.ops if op.number == number), None)
+    if op is None or (workload.kept and workload.kept.name not in {spec.name for spec in program.maps}):
+        raise fail(
+            "G0841",
+            f"the graft `{program.name}` does not fit the workload `{workload.name}`",
+            helps=(f"samples/{workload.sample} serves the protocol and has the map",),
+        )
+    return Binding({}, op.name, op.number, "", "")
 
 
 def _by_name(program: Program, workload: Workload) -> Binding | None:
