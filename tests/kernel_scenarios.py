@@ -210,7 +210,9 @@ class Scenario:
         kind = self.draw.choice(("none", "attach", "attach", "load", "kernel only", "hosted"))
         if kind == "attach":
             graft = proved(self.draw.randrange(len(GRAFTS)))
-            self.kernel.attach(graft, to=client, slots=at, engine=self.draw.choice(ENGINES))
+            ticks = any(handler.event == "timer" for handler in graft.program.handlers) and self.draw.random() < 0.3
+            every = {99: 10_000.0} if ticks else None
+            self.kernel.attach(graft, to=client, slots=at, engine=self.draw.choice(ENGINES), every=every)
         elif kind == "hosted":
             host = self.kernel.host(f"host{number}", to=at["disk"], **self.place())
             graft = proved(self.draw.randrange(len(GRAFTS)))

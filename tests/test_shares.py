@@ -28,7 +28,7 @@ def beside(mechanism: str, charge: Charge, *, passive: bool = False) -> Kernel:
     context = kernel.context(BUDGET_NS, PERIOD_NS, "bystander")
     kernel.script("bystander", [Compute(10_000), Jump(0)], context=context)
     app.run()
-    kernel.run(10 * PERIOD_NS)
+    kernel.run(5 * PERIOD_NS)
     return kernel
 
 

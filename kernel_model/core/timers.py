@@ -5,8 +5,9 @@ may not run in the kernel is delivered to the client marked with the reason, lik
 the handler. If that was all that its operation was waiting for, the operation is completed by it.
 
 A *periodic* timer (`attach(..., every=)`) belongs to no operation. It has its own fuel at each expiry and a minimum
-period, so what it costs per second is bounded whatever its handler does. It reserves no completion: an expiry that may
-not run in the kernel and finds no room is skipped, and counted as `missed`.
+period, so what it costs per second is bounded whatever its handler does. It reserves nothing: an expiry that may not
+run in the kernel and finds no room among the completions, or that would be deferred behind `BACKLOG` others, is skipped
+and counted as `missed`.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ from kernel_model.core.tables import (
 
 ONE: Final = 1
 DONE: Final = 0
+BACKLOG: Final = 64  # deferred events of a process behind which a periodic timer does not queue: as many as its timers
 
 
 @hot
@@ -106,6 +108,9 @@ def fire_graft(k: Tables, t: int) -> None:
         return
     if timer["kind"] == T_PERIODIC:
         repeat(k, t)
+        if reason == LATER and k.process[p]["deferred"] >= BACKLOG:
+            meter["missed"] += 1
+            return
     else:
         disarm(k, g, t)
         k.process[p]["cq_reserved"] -= 1
@@ -123,7 +128,7 @@ def fire_graft(k: Tables, t: int) -> None:
 
 @hot
 def repeat(k: Tables, t: int) -> None:
-    """Set a periodic timer again: another row of the same id, its period in `fuel` of the first."""
+    """Set a periodic timer again, in a row of its own, with fuel of its own."""
     timer = k.timer[t]
     g = timer["target"]
     again = set_timer(k, timer["due"] + timer["period"], T_PERIODIC, timer["core"], g, timer["argument"])
