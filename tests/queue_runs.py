@@ -1,7 +1,7 @@
 """Grafts of `samples/queues` in the simulated kernel, on the same entries as the references of `references.py`.
 
-Every server has a core of its own and nothing but its work costs time, so an operation ends in both at the same
-picosecond. What a request costs at its server, and how it ends there, stands in the first word of its body.
+Every thread of a server has a core of its own and nothing but its work costs time, so an operation ends in both at the
+same picosecond. What a request costs at its server, and how it ends there, stands in the first word of its body.
 """
 
 from __future__ import annotations
@@ -102,22 +102,25 @@ def bench(
     idle: Sequence[str] = (),
     answer: Callable[[int], bytes] = lambda op: bytes(32),
     slower: Mapping[str, int] = MappingProxyType({}),
+    threads: int = 1,
     tier: TierName = "python",
     place: Literal["kernel", "library"] = "kernel",
     engine: Literal["interpreted", "native"] = "interpreted",
     **options: Any,
 ) -> Bench:
-    """Return a bench with a server behind each slot of `stations`, and nobody behind those of `idle`.
+    """Return a bench with a server of so many threads behind each slot of `stations`, and nobody behind `idle`.
 
     `place`: where the handlers run. `options` are the kernel's; without them it is free.
     """
-    kernel = Kernel(engine=tier, cores=1 + len(stations), trace=True, **(options or {"prices": {}}))
+    kernel = Kernel(engine=tier, cores=1 + threads * len(stations), trace=True, **(options or {"prices": {}}))
     client = kernel.client("app", completions=64)
     endpoints: dict[str, Endpoint] = {}
     for number, slot in enumerate(stations, 1):
         endpoints[slot] = kernel.endpoint(slot, 64)
         program = worker(slot, answer, slower.get(slot, 1))
-        kernel.process(f"server {slot}", program, endpoint=endpoints[slot], core=number)
+        for thread in range(threads):
+            core = number + thread * len(stations)
+            kernel.process(f"server {slot}{thread or ''}", program, endpoint=endpoints[slot], core=core)
     for slot in idle:
         endpoints[slot] = kernel.endpoint(slot, 64)
     put = kernel.attach if place == "kernel" else kernel.load

@@ -83,19 +83,17 @@ class Job:
 
 @dataclass(slots=True)
 class Station:
-    """A server: one request at a time, first come, first served."""
+    """A server with so many threads, each with one request at a time; first come, first served."""
 
     world: World
+    threads: int = 1
     queue: deque[Job] = field(default_factory=deque)
-    busy: bool = False
-    longest: int = 0  # most requests here at once
+    busy: int = 0
 
     def take(self, job: Job) -> None:
         """A request arrives."""
         self.queue.append(job)
-        self.longest = max(self.longest, len(self.queue) + self.busy)
-        if not self.busy:
-            self._serve()
+        self._serve()
 
     def withdraw(self, job: Job) -> None:
         """Forget a request; if it is being served, its reply is dropped."""
@@ -104,12 +102,13 @@ class Station:
             self.queue.remove(job)
 
     def _serve(self) -> None:
-        self.busy = bool(self.queue)
-        if self.busy:
+        if self.queue and self.busy < self.threads:
             job = self.queue.popleft()
+            self.busy += 1
             self.world.after(job.work, lambda: self._finish(job))
 
     def _finish(self, job: Job) -> None:
+        self.busy -= 1
         if not job.gone:
             job.done(job.status)
         self._serve()
@@ -118,12 +117,13 @@ class Station:
 class Stations(dict[str, Station]):
     """The stations of a world, by name, made when they are first named."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, threads: int = 1) -> None:
         super().__init__()
         self.world = world
+        self.threads = threads
 
     def __missing__(self, name: str) -> Station:
-        return self.setdefault(name, Station(self.world))
+        return self.setdefault(name, Station(self.world, self.threads))
 
 
 def batches(entries: Iterable[Entry]) -> dict[int, list[Entry]]:
@@ -137,10 +137,10 @@ def batches(entries: Iterable[Entry]) -> dict[int, list[Entry]]:
 # --- queue depth ------------------------------------------------------------------------------------------------------
 
 
-def limited(entries: Sequence[Entry], depth: int) -> dict[int, End]:
+def limited(entries: Sequence[Entry], depth: int, threads: int) -> dict[int, End]:
     """At most `depth` operations are under way at once, whatever their stations; the others wait in order."""
     world = World()
-    stations = Stations(world)
+    stations = Stations(world, threads)
     waiting: deque[Entry] = deque()
     running = 0
 
@@ -169,10 +169,10 @@ def limited(entries: Sequence[Entry], depth: int) -> dict[int, End]:
 # --- IOSQE_IO_DRAIN ---------------------------------------------------------------------------------------------------
 
 
-def drained(entries: Sequence[Entry]) -> dict[int, End]:
+def drained(entries: Sequence[Entry], threads: int) -> dict[int, End]:
     """io_uring_enter(2): an entry with `drain` starts when all before it have ended, later ones when it has ended."""
     world = World()
-    stations = Stations(world)
+    stations = Stations(world, threads)
     submitted: list[Entry] = []
     started: set[int] = set()
 
@@ -225,7 +225,7 @@ def chains(batch: Sequence[Entry]) -> list[list[Member]]:
     return [chain for chain in found if chain]
 
 
-def linked(entries: Sequence[Entry], *, dead: frozenset[str] = frozenset()) -> dict[int, End]:
+def linked(entries: Sequence[Entry], threads: int = 1, *, dead: frozenset[str] = frozenset()) -> dict[int, End]:
     """io_uring_enter(2): chains run one entry after another. Stations in `dead` cannot be submitted to.
 
     An error or short transfer severs the chain unless the entry is hard-linked; the rest ends with -ECANCELED. An entry
@@ -233,7 +233,7 @@ def linked(entries: Sequence[Entry], *, dead: frozenset[str] = frozenset()) -> d
     guards and ends with -ETIME; otherwise it ends with -ECANCELED.
     """
     world = World()
-    stations = Stations(world)
+    stations = Stations(world, threads)
 
     def begin(chain: list[Member]) -> None:
         refused = [member for member in chain if member.entry.station in dead]

@@ -10,6 +10,7 @@ import random
 import re
 import struct
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -66,8 +67,8 @@ def entries(draw: random.Random, count: int, stations: tuple[str, ...] = ("disk"
 @pytest.mark.parametrize(("seed", "tier"), TIERS)
 def test_depth_ends_every_operation_as_a_queue_of_that_depth(seed: int, tier: TierName) -> None:
     given = entries(random.Random(seed), 24)
-    run = bench("depth", ["disk"], tier=tier)
-    assert run.run(given) == references.limited(given, 4)
+    run = bench("depth", ["disk"], threads=6, tier=tier)
+    assert run.run(given) == references.limited(given, 4, 6)
     assert len(run.kernel.map(run.graft, "ops")) == 0
 
 
@@ -80,8 +81,8 @@ DRAIN = 1 << 60
 def test_drain_ends_every_operation_as_iosqe_io_drain(seed: int, tier: TierName) -> None:
     draw = random.Random(seed)
     given = [Entry(e.tag, e.station, e.work, e.status, e.at, drain=draw.random() < 0.2) for e in entries(draw, 24)]
-    run = bench("drain", ["disk"], tier=tier)
-    assert run.run(given, tag=lambda e: e.tag | (DRAIN if e.drain else 0)) == references.drained(given)
+    run = bench("drain", ["disk"], threads=6, tier=tier)
+    assert run.run(given, tag=lambda e: e.tag | (DRAIN if e.drain else 0)) == references.drained(given, 6)
 
 
 # --- LINK, HARDLINK, LINK_TIMEOUT -------------------------------------------------------------------------------------
@@ -126,9 +127,27 @@ def linked(run: Bench, given: list[Entry]) -> dict[int, End]:
 @pytest.mark.parametrize(("seed", "tier"), TIERS)
 def test_linked_ends_every_operation_as_io_uring(seed: int, tier: TierName) -> None:
     given = chained(random.Random(seed), 30)
-    run = bench("linked", ["file"], idle=["clock"], tier=tier,
+    run = bench("linked", ["file"], idle=["clock"], threads=1 + seed % 3, tier=tier,
                 answer=lambda op: (16).to_bytes(8, "little") + bytes(24 if op == 0 else 0))  # fmt: skip
-    assert canceled(linked(run, given)) == references.linked(given)
+    assert canceled(linked(run, given)) == references.linked(given, 1 + seed % 3)
+    assert len(run.kernel.map(run.graft, "links")) == 0
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_an_entry_that_cannot_be_submitted_takes_its_chain_with_it_as_in_io_uring(seed: int) -> None:
+    draw = random.Random(seed)
+    batch = chained(draw, 30)
+    guarded = {entry.tag for entry, after in pairwise(batch) if after.guard is not None}
+    given = [
+        replace(e, station="dead") if e.guard is None and e.tag not in guarded and draw.random() < 0.15 else e
+        for e in batch
+    ]
+    run = bench("linked", ["file"], idle=["clock"],
+                answer=lambda op: (16).to_bytes(8, "little") + bytes(24 if op == 0 else 0))  # fmt: skip
+    door = run.kernel.endpoint("dead")
+    run.kernel.kill(run.kernel.server("dying", endpoint=door))
+    run = replace(run, endpoints={**run.endpoints, "dead": door})
+    assert canceled(linked(run, given)) == references.linked(given, dead=frozenset({"dead"}))
     assert len(run.kernel.map(run.graft, "links")) == 0
 
 
