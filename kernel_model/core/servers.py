@@ -294,18 +294,25 @@ def show_reply(k: Tables, p: int, r: int) -> None:
     meter["badge"] = request["badge"]
     meter["op"] = request["op"]
     meter["status"] = process["reply_status"]
-    meter["slot"] = slot_to(k, process["library"], request["endpoint"])
+    meter["slot"] = slot_to(k, process["library"], request["endpoint"], meter["event"], request["op"])
     meter["body"] = process["reply_body"]
     meter["length"] = process["reply_length"]
     meter["parcel"] = NONE
 
 
 @hot
-def slot_to(k: Tables, g: int, e: int) -> int:
-    """Return the slot of graft `g` through which one would send to endpoint `e`, or NO_SLOT."""
+def slot_to(k: Tables, g: int, e: int, event: int, op: int) -> int:
+    """Return the slot of graft `g` through which one would send to endpoint `e`, or NO_SLOT.
+
+    Of several the first with a handler for what comes of that operation, else the first.
+    """
     graft = k.graft[g]
+    found = NO_SLOT
     for slot in range(graft["slots"]):
         c = in_slot(k, g, slot)
         if c != NONE and k.capability[c]["endpoint"] == e:
-            return int(slot)
-    return NO_SLOT
+            if find_handler(k, g, event, slot, op) != NONE:
+                return int(slot)
+            if found == NO_SLOT:
+                found = slot
+    return found

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kernel_model.mechanisms.counts import Counts, Prediction
-from kernel_model.mechanisms.predictions import whole
+from kernel_model.mechanisms.predictions import is_chain, unforeseen, whole
 from kernel_model.mechanisms.scenario import Mechanism, Scenario, Stage, in_flight, stage_in_clients
 from kernel_model.workloads.workload import Workload
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 def predict(workload: Workload) -> Prediction:
     """A submission, a wait and a reply a step; the wait and the reply switch."""
+    if not is_chain(workload.plan):
+        return unforeseen("how many replies a client finds when it looks is a matter of time")
     d = workload.steps
     each = Counts(crossings=3 * d, switches=2 * d, wake_ups=d, user_activations=d, submissions=d, notifications=d)
     return whole(workload, each, races="whether the reply is there before the client waits for it is a matter of time")

@@ -13,9 +13,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kernel_model.mechanisms.counts import Counts, Prediction
-from kernel_model.mechanisms.predictions import whole
+from kernel_model.mechanisms.predictions import unforeseen, whole
 from kernel_model.mechanisms.scenario import Mechanism, Scenario, Stage, stage_each
-from kernel_model.workloads.workload import Servers, Workload
+from kernel_model.workloads.workload import Seat, Servers, Workload
 
 if TYPE_CHECKING:
     from kernel_model.kernel import Kernel
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 def predict(workload: Workload) -> Prediction:
     """One call and d replies; a switch to the first server, one to each further process, one back."""
+    if workload.seat is Seat.SERVER:
+        return unforeseen("what the graft at the endpoint answers is known when it is asked")
     d = workload.steps
     one = workload.topology.servers is Servers.ONE
     each = Counts(crossings=d + 1, switches=2 if one else d + 1, wake_ups=1, kernel_activations=d, submissions=d)

@@ -10,13 +10,16 @@ what the workload brings along, the same for every mechanism:
     the other core   each wake-up between the cores brings an inter-processor interrupt; where two cores race for
                      something (the mechanism says so) the outcome is a matter of time
     early, recovers  the data decide how many requests there are
+    vets             one activation more an operation: the graft looks at the submission
+    enough, depth    what comes too late, or together with others, is not foretold
 """
 
 from __future__ import annotations
 
 from kernel_model.mechanisms.counts import NAMES, Counts, Prediction
+from kernel_model.mechanisms.scenario import CannotExpress
 from kernel_model.workloads.plan import Plan
-from kernel_model.workloads.workload import Closed, Core, Workload
+from kernel_model.workloads.workload import Closed, Core, Seat, Workload
 
 THINKING = Counts(crossings=1, switches=1, wake_ups=1, interrupts=1)
 TIMED = frozenset({"crossings", "switches", "wake_ups", "interrupts"})
@@ -36,6 +39,12 @@ def whole(
     why: list[str] = []
     if workload.plan.early or workload.plan.recovers:
         return unforeseen("the data decide how many requests an operation has")
+    if workload.plan.enough < workload.steps:
+        return unforeseen("some replies come too late to matter, and when is a matter of time")
+    if workload.depth > 1:
+        return unforeseen("what wakes a client with several operations under way is a matter of time")
+    if workload.vets:
+        each += Counts(kernel_activations=1) if each.kernel_activations else Counts(user_activations=1)
     if workload.topology.core is Core.OTHER:
         each += Counts(interrupts=across)
         if races:
@@ -55,6 +64,24 @@ def whole(
 def unforeseen(why: str) -> Prediction:
     """Return that nothing is predicted, and why."""
     return Prediction(Counts(), frozenset(NAMES), why)
+
+
+def moved(workload: Workload) -> CannotExpress | None:
+    """Say why the handlers of a workload cannot be moved from the client to somebody who answers in its place."""
+    if workload.seat is Seat.SERVER:
+        return CannotExpress("the handler is with the server in the round trip already")
+    if workload.depth > 1:
+        return CannotExpress("whoever answers for the client has one operation of it at a time, and wakes it for each")
+    return None
+
+
+def never_sends_twice(workload: Workload) -> CannotExpress | None:
+    """Say why the servers cannot run the handlers on their replies: there is one right to reply to pass on."""
+    if not is_chain(workload.plan):
+        return CannotExpress("requests that are under way at once would need several rights to reply to the client")
+    if workload.plan.recovers:
+        return CannotExpress("a server cannot pause before it passes a request on")
+    return moved(workload)
 
 
 def is_chain(plan: Plan) -> bool:

@@ -56,6 +56,7 @@ def build(settings: Settings) -> Workload:
         arrivals=settings.arrivals,
         topology=settings.topology,
         clients=settings.clients,
+        vets=True,
         argument_map="blocks",
         result_map="folds",
         check=check,

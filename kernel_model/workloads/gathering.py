@@ -56,6 +56,7 @@ def build(settings: Settings) -> Workload:
         arrivals=settings.arrivals,
         topology=settings.topology,
         clients=settings.clients,
+        vets=True,
         argument_map="others",
         result_map="gathered",
         check=check,

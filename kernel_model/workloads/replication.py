@@ -69,6 +69,7 @@ def build(settings: Settings) -> Workload:
         arrivals=settings.arrivals,
         topology=settings.topology,
         clients=settings.clients,
+        vets=True,
         check=check,
         final=final,
     )

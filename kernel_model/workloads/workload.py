@@ -195,8 +195,9 @@ class Workload:
     `sample`: the graft of `samples/` that does it. `argument_map`, `result_map`: names of the graft's maps, tag -> what
     a handler needs to know, tag -> what it leaves for the client ("" for none). `roles`: the first is the one that the
     client itself sends to; with `spread` operations go to all of them in turn. `depth`: operations that a client has in
-    flight. `patience_ns`: how long after its intended time an operation may still begin. `bystander`: whether somebody
-    computes on the clients' core, one priority below, all the time.
+    flight. `vets`: whether the graft looks at what the client submits. `patience_ns`: how long after its intended time
+    an operation may still begin. `bystander`: whether somebody computes on the clients' core, one priority below, all
+    the time. `final` judges what the servers hold at the end.
     """
 
     name: str
@@ -215,6 +216,7 @@ class Workload:
     kept: Kept | None = None
     spread: bool = False
     depth: int = 1
+    vets: bool = False
     patience_ns: int | None = None
     bystander: bool = False
     final: Final | None = None
