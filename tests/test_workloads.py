@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -218,3 +220,20 @@ def test_a_bystander_gets_more_of_the_core_beside_a_graft_than_beside_round_trip
         work = outcome.accounts["bystander"]["work"]
         shares.append(work / sum(sum(by.values()) for by in outcome.spent.values()))
     assert 0.3 < shares[0] < shares[1] < 0.9
+
+
+PAGE = (Path(__file__).resolve().parents[1] / "docs" / "workloads.md").read_text()
+
+
+def test_the_page_has_a_section_for_every_workload_and_a_row_for_every_parameter() -> None:
+    assert [name for name in re.findall(r"^## (\w+)$", PAGE, re.MULTILINE) if name in catalogue.NAMES] == list(
+        catalogue.NAMES
+    )
+    assert re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE) == list(PARAMETERS)
+    for kind in catalogue.KINDS:
+        assert catalogue.make(small(kind.name)).sample in PAGE
+
+
+def test_the_example_of_the_page_runs() -> None:
+    for text in re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL):
+        exec(compile(text, "docs/workloads.md", "exec"), {})

@@ -2,7 +2,7 @@
 
     python samples/btree/build.py [DIRECTORY] [DEPTH ...]      (default: build/btree, depths 1 to 8)
 
-The layout, the keys and the choice of the fan-out are described in `kernel_model/btree.py`.
+The layout, the keys and the choice of the fan-out are described in `kernel_model/workloads/btree.py`.
 """
 
 from __future__ import annotations
