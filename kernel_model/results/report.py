@@ -107,11 +107,16 @@ def _latency_cells(group: Group, row: Row, outcome: Outcome) -> tuple[str | Text
     )
 
 
+SHORT = {"hook_check": "hook", "interrupt": "intr"}
+"""Categories whose names are too wide for a column."""
+
+
 def _costs(table: Table) -> Grid:
     """Return where the time of an operation went, and how far uncertain prices could move the medians."""
     outcomes = [row.outcome for group in table.groups for row in group.rows if row.outcome]
     used = [category for category in BUSY if any(outcome.ns(category=category) for outcome in outcomes)]
-    grid = _grid("hops", "by", "client", "others", *used, "p50 band", "speed-up band")
+    names = [SHORT.get(category, category) for category in used]
+    grid = _grid("hops", "by", "client", "others", *names, "p50 band", "speed-up band")
 
     def cells(group: Group, row: Row, outcome: Outcome) -> tuple[str | Text, ...]:
         groups = (clients_of(outcome), servers_of(outcome))
