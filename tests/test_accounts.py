@@ -133,3 +133,19 @@ def test_the_command_foretells_before_it_runs() -> None:
     assert result.exit_code == 0, result.output
     foretold, asked = result.stdout.index("Foretold, before anything runs"), result.stdout.index("Is the accounting")
     assert foretold < result.stdout.index("Charged per operation") < asked
+
+
+def test_a_bystanders_share_is_shown_under_every_charge_mode_and_under_current_he_pays_for_others() -> None:
+    """On a core of its own the server's answers interrupt whoever computes on the client's."""
+    base = Point(workload="bystander", hops=3, place="other", operations=12)
+    result = compare(
+        by_mechanisms(grid({"charge": MODES}, base), ("call", "graft")), runner=partial(run, tier="python")
+    )
+    assert result.misses == ()
+    text = text_of(accounts.after(result))
+    assert text.count("bystander") >= len(MODES) * 2
+    for name in ("call", "graft"):
+        paid = {charge: of(result, name, charge).ns("bystander", "interrupt") for charge in MODES}
+        assert paid["metered"] == paid["switched"] == 0 < paid["current"]
+    shares = {n: accounts.part_of_time(of(result, n, "metered"), "bystander", "user") for n in ("call", "graft")}
+    assert 0.5 < shares["call"] < shares["graft"] < 1

@@ -33,6 +33,7 @@ def measured(point: Point, us: float, uncertainty: float = 0.0) -> Outcome:
         profile="p (cpu)",
         data="names",
         arrivals="closed loop",
+        concurrent=False,
         latency=histogram_of([ps] * 100),
         window_ps=100 * ps,
         elapsed_ps=100 * ps,

@@ -17,7 +17,7 @@ from kernel_model.experiments.replicate import replicate
 from kernel_model.experiments.run import run
 from kernel_model.experiments.workers import HERE, Workers
 from kernel_model.mechanisms import ALL
-from kernel_model.mechanisms.counts import unequal
+from kernel_model.mechanisms.counts import AccountCounts, unequal
 from kernel_model.mechanisms.scenario import CannotExpress, Mechanism
 from kernel_model.results.comparison import BASELINE, Comparison, Row
 from kernel_model.results.outcome import Outcome
@@ -55,5 +55,11 @@ def _misses(rows: Sequence[Row], mechanisms: Iterable[Mechanism]) -> Iterable[st
         yield from (f"{where}: {line}" for line in row.outcome.misses)
         baseline = baselines.get(row.same)
         if baseline is not None:
-            for line in unequal(equality(row.point, rules[row.mechanism]), baseline.accounts, row.outcome.accounts):
+            rule = equality(row.point, rules[row.mechanism], row.outcome.concurrent)
+            for line in unequal(rule, _concerned(baseline), _concerned(row.outcome)):
                 yield f"{where} against {BASELINE}: {line}"
+
+
+def _concerned(outcome: Outcome) -> AccountCounts:
+    """Return the accounts that a workload's work is on: a bystander does as much as he gets time for."""
+    return {name: counts for name, counts in outcome.accounts.items() if not name.startswith("bystander")}

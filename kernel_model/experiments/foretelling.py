@@ -16,6 +16,7 @@ from kernel_model.mechanisms import mechanism_of
 from kernel_model.mechanisms.counts import Equal, Prediction
 from kernel_model.mechanisms.scenario import CannotExpress
 from kernel_model.workloads import catalogue
+from kernel_model.workloads.workload import Open, Workload
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +36,20 @@ def foretell(points: Iterable[Point]) -> tuple[Foretold, ...]:
 def _foretold(point: Point) -> Foretold:
     mechanism, workload = mechanism_of(point.mechanism), catalogue.make(point)
     unable = mechanism.unable(workload, point.core_count)
-    return Foretold(point, unable or mechanism.predict(workload), equality(point, mechanism.equal))
+    return Foretold(
+        point, unable or mechanism.predict(workload), equality(point, mechanism.equal, concurrent(workload))
+    )
 
 
-def equality(point: Point, rule: Equal) -> Equal:
+def equality(point: Point, rule: Equal, concurrent: bool) -> Equal:
     """Return the rule at a point: what is equal by account in general may be equal in sum only.
 
     So it is where whoever runs is charged for a handler; and where several operations are under way at once and several
     servers take turns, for then it is a matter of timing who serves which request.
     """
-    takes_turns = point.servers == "each" and (point.clients != 1 or point.load is not None)
-    return "sum" if rule == "accounts" and (point.charge == "current" or takes_turns) else rule
+    return "sum" if rule == "accounts" and (point.charge == "current" or concurrent) else rule
+
+
+def concurrent(workload: Workload) -> bool:
+    """Whether several operations of a workload can be under way at once."""
+    return workload.clients > 1 or isinstance(workload.arrivals, Open) or workload.depth > 1

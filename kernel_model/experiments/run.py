@@ -33,6 +33,7 @@ from jit.hot import TierName
 from kernel_model.accounting import graft_accounts
 from kernel_model.core import prices
 from kernel_model.costs.bands import sensitivity
+from kernel_model.experiments.foretelling import concurrent
 from kernel_model.experiments.point import Point
 from kernel_model.experiments.preparation import completed, profile_of, scenario_of
 from kernel_model.kernel import Kernel
@@ -41,7 +42,7 @@ from kernel_model.mechanisms.counts import AccountCounts, Prediction, observed, 
 from kernel_model.mechanisms.scenario import CannotExpress, Mechanism, Scenario, Stage
 from kernel_model.results.outcome import Outcome
 from kernel_model.results.statistics import Histogram, histogram_of
-from kernel_model.workloads.workload import Answer
+from kernel_model.workloads.workload import Answer, Workload
 
 if TYPE_CHECKING:
     from kernel_model.contexts import Use
@@ -81,7 +82,8 @@ def measure(
         return _outcome(point, scenario, prices, kernel, stage, before, predicted)
 
     outcome = at(profile)
-    if outcome.sensitivity is None and point.clients == 1 and point.load is None and profile.uncertain:
+    alone = not outcome.concurrent and not scenario.workload.bystander
+    if outcome.sensitivity is None and alone and profile.uncertain:
         return replace(outcome, bracket=_bracket(outcome, at(profile.at_end(min)), at(profile.at_end(max))))
     return outcome
 
@@ -133,7 +135,7 @@ def _outcome(
     totals = together(accounts, accounts)
     counts = observed(totals, after.wake_ups - before.wake_ups)
     spent = _difference(after.spent, before.spent)
-    is_sum = _is_sum(point, spent)
+    is_sum = _is_sum(point, scenario.workload, spent)
     latency, window = _latencies(results, point.warm_up, before.now)
     statistics = kernel.statistics
     return Outcome(
@@ -141,6 +143,7 @@ def _outcome(
         profile=str(profile),
         data=scenario.workload.data,
         arrivals=str(scenario.workload.arrivals),
+        concurrent=concurrent(scenario.workload),
         latency=latency,
         window_ps=window,
         elapsed_ps=after.now - before.now,
@@ -171,11 +174,11 @@ def _run(kernel: Kernel, scenario: Scenario) -> None:
         kernel.run(kernel.now_ps / PS + STEP_NS)
 
 
-def _is_sum(point: Point, spent: Mapping[str, Mapping[str, int]]) -> bool:
+def _is_sum(point: Point, workload: Workload, spent: Mapping[str, Mapping[str, int]]) -> bool:
     """Whether the time of an operation is the sum of what is charged for it: nothing waits, overlaps or interferes."""
     waits = any(spent[account].get("idle", 0) for account in spent)
-    others = any(account.startswith("bystander") for account in spent)
-    return point.core_count == 1 and point.clients == 1 and point.load is None and not waits and not others
+    alone = not concurrent(workload) and not workload.bystander
+    return point.core_count == 1 and alone and not waits
 
 
 def _latencies(results: npt.NDArray[np.void], warm_up: float, start: int) -> tuple[Histogram, int]:

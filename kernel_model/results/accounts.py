@@ -101,6 +101,7 @@ def after(comparison: Comparison) -> Iterator[RenderableType]:
             yield shares(rows)
     yield Text("\nIs the accounting any different?", style="bold")
     yield from (Text(f"  {line}") for line in answer(comparison))
+    yield from (Text(f"not as predicted: {miss}", style="bold red") for miss in comparison.misses)
 
 
 Measured = tuple[Row, Outcome]
@@ -221,10 +222,10 @@ def bystanders_of(outcome: Outcome) -> tuple[str, ...]:
 def shares(rows: Sequence[Measured]) -> Grid:
     """Return what part of the run's time a bystander computed for itself, and what was charged to it besides."""
     grid = _grid("Bystanders: part of the time that is theirs, and what they are charged of others' work", "by",
-                 "charge", "bystander", "share", "kernel", "graft", left=3)  # fmt: skip
+                 "charge", "bystander", "share", "kernel", "interrupts", "grafts", left=3)  # fmt: skip
     for row, outcome in rows:
         for number, account in enumerate(bystanders_of(outcome)):
-            cells = [f"{part_of_time(outcome, account, kind):.1%}" for kind in ("user", "kernel", "graft")]
+            cells = [f"{part_of_time(outcome, account, kind):.1%}" for kind in ("user", "kernel", "interrupt", "graft")]
             grid.add_row(*_head(row, number), account, *cells)
     return grid
 

@@ -61,9 +61,10 @@ class Map:
 def map_of(group: Group, profile: Profile) -> Map | None:
     """Return the map of a group, None where time is no sum of charges or less than two mechanisms were measured."""
     point = group.point
-    if point.core_count > 1 or point.clients != 1 or point.load is not None or point.think_ns or not point.work_ns:
+    outcomes = {row.mechanism: row.outcome for row in group.rows if row.outcome}
+    if point.core_count > 1 or not point.work_ns or any(outcome.sensitivity is None for outcome in outcomes.values()):
         return None
-    lines = {row.mechanism: line_of(row.outcome, profile) for row in group.rows if row.outcome}
+    lines = {name: line_of(outcome, profile) for name, outcome in outcomes.items()}
     trip = sum(times * int(profile.prices[prices.INDEX[name]]) for name, times in ROUND_TRIP.items()) / PS_PER_NS
     return Map(group, lines, trip) if len(lines) > 1 else None
 

@@ -40,13 +40,15 @@ class Outcome:
     included; `contexts`: ps by scheduling context and kind. `misses`: the counts that were not as predicted.
 
     `runs` runs are in it, of which `estimates` has the means and their confidence intervals, by figure
-    (`experiments.replicate`). `profile`, `data` and `arrivals` are descriptions.
+    (`experiments.replicate`). `profile`, `data` and `arrivals` are descriptions; `concurrent`: several
+    operations could be under way at once.
     """
 
     point: Point
     profile: str
     data: str
     arrivals: str
+    concurrent: bool
     latency: Histogram
     window_ps: int
     elapsed_ps: int
