@@ -7,6 +7,10 @@ To describe is more than that each word is in its scalar. Places with one symbol
 the body's length must be the length, and that of a term what its operands' words give (`terms`); the body must be as
 long as `reach` says, and numbers linked as `links` says. (A state may pass that for a while and yet not be the one:
 words that it has no place for any more are not held against it.)
+
+A state is of one function, and code may be of two: if one runs on into another that is called as well, the same
+instruction begins a block of the second and is inside a block of the first, with other states. So a run is held
+against those of the function that it is in, which is where its call led to (`Moment.depth`).
 """
 
 from __future__ import annotations
@@ -105,24 +109,24 @@ def _steps(
 
 
 class States:
-    """What a proof says of every instruction: by pc, the states before it, each with the number of its ancestor.
+    """What a proof says of every instruction: the states before it, each with the number of its ancestor.
 
-    `ancestors` are the states at the starts of blocks.
+    `starts`: the ancestors, the states at the starts of blocks, by function and pc. `inside`: what became of them
+    within their blocks, by pc and ancestor.
     """
 
     def __init__(self, program: Program, handler: Handler, proof: HandlerProof) -> None:
         self.program, self.terms = program, proof.terms
-        self.starts: dict[int, list[tuple[int, State]]] = defaultdict(list)
+        self.starts: dict[tuple[int, int], list[tuple[int, State]]] = defaultdict(list)
         self.inside: dict[int, dict[int, State]] = defaultdict(dict)
         rules = Rules(program, handler.hook, proof.terms)
-        functions: dict[int, flow.Function] = {}
+        functions = {entry: flow.function(handler.operations, entry) for entry, _ in proof.states}
+        self.blocks = {(entry, start) for entry, function in functions.items() for start in function.blocks}
         ancestor = 0
         for (entry, block), states in proof.states.items():
-            if entry not in functions:
-                functions[entry] = flow.function(handler.operations, entry)
             for state in states:
                 ancestor += 1
-                self.starts[block].append((ancestor, state))
+                self.starts[entry, block].append((ancestor, state))
                 self._follow(rules, handler, functions[entry].blocks[block], ancestor, state)
 
     def _follow(self, rules: Rules, handler: Handler, block: flow.Block, ancestor: int, state: State) -> None:
@@ -135,12 +139,18 @@ class States:
     def failure(self, moments: Iterator[Moment]) -> tuple[str, int]:
         """Return what went wrong in a run ("fault: .." or "state: .."), or "", and the points up to there."""
         alive: list[int] = []
+        entries: list[int] = []  # of the functions that are active, the handler's first
         points = 0
         try:
             for moment in moments:
                 points += 1
-                if moment.pc in self.starts:
-                    candidates = self.starts[moment.pc]
+                del entries[moment.depth + 1 :]
+                called = moment.depth == len(entries)
+                if called:
+                    entries.append(moment.pc)
+                place = entries[-1], moment.pc
+                if called or place in self.blocks:
+                    candidates = self.starts[place]
                 else:
                     candidates = [(number, self.inside[moment.pc][number]) for number in alive]
                 judged = [(number, self.misdescribed(state, moment)) for number, state in candidates]

@@ -1,17 +1,20 @@
 """What the verifier accepts does not misbehave: random bytecode, run by the checked interpreter on boundary inputs.
 
-`promises` says what is held against each program. `benchmarks/soundness.py` does the same for many more. The last test
-shows that this can fail.
+`promises` says what is held against each program. `benchmarks/soundness.py` does the same for many more. The last two
+tests show that this can fail, and that it does so only for what the program does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from promises import KINDS, judged, judged_mutant
 from random_bytecode import RAW
+from stepping import Moment, States, raw_steps
 
+import verifier
+from grafting import Program, hooks
 from verifier import arithmetic, check_memory, explore, ranking, stack, transfer
 
 SEEDS = range(30)
@@ -32,6 +35,37 @@ def test_accepted_mutants_keep_what_was_proved() -> None:
     reports = [judged_mutant(kind, seed) for kind in KINDS for seed in range(16)]
     assert [report.broken for report in reports if report.broken] == []
     assert sum(not report.rejected for report in reports) > 0.1 * len(reports)
+
+
+SHARED = """
+    r2 = 0
+    call runs_on
+    r2 = 0
+    call called
+    exit
+runs_on:
+    r2 = 3
+called:
+    r0 = r2
+    exit
+"""
+"""Instruction 6 is inside the only block of `runs_on`, with 3 in r2, and begins that of `called`, with 0."""
+
+
+def _shared_moments(program: Program, three: int) -> Iterator[Moment]:
+    """Yield a run of SHARED in which r2 is `three` after `runs_on` made it 3."""
+    for moment in raw_steps(program, bytes(8), most=100):
+        if moment.registers[2] == 3:
+            moment.registers[2] = three
+        yield moment
+
+
+def test_code_of_two_functions_is_held_against_the_states_of_the_one_that_runs() -> None:
+    program = Program.from_assembly(SHARED, hooks.raw_context(8))
+    handler = program.handlers[0]
+    states = States(program, handler, verifier.verify(program).handlers[handler.name])
+    assert states.failure(_shared_moments(program, 3)) == ("", 10)
+    assert states.failure(_shared_moments(program, 0)) == ("state: none describes 6: ['r2 is 0x0']", 4)
 
 
 def _a_round_too_few(monkeypatch: pytest.MonkeyPatch) -> None:
