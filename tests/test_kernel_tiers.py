@@ -1,5 +1,8 @@
 """One source, two tiers: compiled and plain Python run the same model, event for event."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +35,23 @@ def test_the_same_seed_gives_the_same_trace() -> None:
     first.run()
     second.run()
     assert first.kernel.events() == second.kernel.events()
+
+
+def test_the_same_seed_gives_the_same_trace_byte_for_byte_in_other_processes() -> None:
+    script = (
+        "import hashlib, sys; sys.path.insert(0, 'tests'); from kernel_scenarios import Scenario\n"
+        "s = Scenario(11, 'python'); s.run(); t = s.kernel.tables\n"
+        "print(hashlib.sha256(t.trace[: t.meter[0]['traced']].tobytes() + t.spent.tobytes()).hexdigest())"
+    )
+    digests = {
+        subprocess.run(
+            [sys.executable, "-c", script], cwd=SAMPLES.parent, env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True, text=True, check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }  # fmt: skip
+    assert len(digests) == 1
+    assert len(digests.pop().strip()) == 64
 
 
 def test_stopping_in_between_changes_nothing() -> None:
