@@ -30,9 +30,11 @@ if TYPE_CHECKING:
     from verifier import Verified
 
 PS = 1000  # in a nanosecond
+CLIENT_EVENTS = frozenset({Event.SUBMIT, Event.REPLY, Event.FAILURE, Event.TIMER})
 USER_EVENTS = {
-    tables.B_CLIENT: frozenset({Event.SUBMIT, Event.REPLY, Event.FAILURE, Event.TIMER}),
-    tables.B_HOSTED: frozenset({Event.SUBMIT, Event.REPLY, Event.FAILURE, Event.TIMER}),
+    tables.B_CLIENT: CLIENT_EVENTS,
+    tables.B_RINGS: CLIENT_EVENTS,
+    tables.B_HOSTED: CLIENT_EVENTS,
     tables.B_SERVER: frozenset({Event.REPLY, Event.FAILURE, Event.REQUEST}),
 }
 """What the user mode of each behaviour has an event for."""

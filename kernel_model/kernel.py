@@ -504,13 +504,15 @@ class Kernel:
 
     def revoke(self, source: Target) -> None:
         """Revoke from now on all that was derived from a capability, or from an endpoint's root, but not itself."""
-        row = capabilities.to_revoke(self, source).row
-        self._command(max(int(self.tables.capability[row]["owner"]), 0), endings.C_REVOKE, row)
+        self._about(capabilities.to_revoke(self, source), endings.C_REVOKE)
 
     def delete(self, capability: Capability) -> None:
         """Delete a capability at the present time; what was derived from it stays."""
-        row = capabilities.to_delete(self, capability).row
-        self._command(max(int(self.tables.capability[row]["owner"]), 0), endings.C_DELETE, row)
+        self._about(capabilities.to_delete(self, capability), endings.C_DELETE)
+
+    def _about(self, capability: Capability, command: int) -> None:
+        owner = max(int(self.tables.capability[capability.row]["owner"]), 0)
+        self._command(owner, command + (capability.epoch << endings.EPOCH_SHIFT), capability.row)
 
     # --- memory -------------------------------------------------------------------------------------------------------
 

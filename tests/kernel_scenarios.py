@@ -6,12 +6,13 @@ import random
 from typing import Any, Literal
 
 import numpy as np
+from kernel_brokers import add_brokers
 from kernels import CHASE, CONSUME, DELIVER, chain_image, verified
 from random_chains import chain_process, chaining
 
 import verifier
 from jit.hot import TierName
-from kernel_model import Client, Context, Endpoint, Exponential, Kernel, Process, Server, Uniform
+from kernel_model import Attachment, Client, Context, Endpoint, Exponential, Kernel, Process, Server, Uniform
 from kernel_model.groups import Recording
 from kernel_model.hosting import Call, Cancel, Compute, Jump, Receive, Reply, Row, Sleep, Submit, Think, Wait
 from kernel_model.serving import Append, Faults, Read, Store, Write
@@ -137,9 +138,12 @@ class Scenario:
         self.poller: Process | None = None
         self._servers()
         self._scripts()
+        self.grafts: list[Attachment] = []
         if self.draw.random() < 0.4:
             chain_process(self.kernel, chaining(self.draw, self.endpoints), **self.place())
         self.clients = [self._client(i) for i in range(self.draw.randint(1, 3))]
+        if seed % 3 == 0:
+            add_brokers(self.kernel, seed, self.endpoints, self.cores)
 
     def place(self) -> dict[str, int]:
         return {"core": self.draw.randrange(self.cores), "priority": self.draw.choice((7, 8, 8, 9))}
@@ -212,7 +216,8 @@ class Scenario:
             graft = proved(self.draw.randrange(len(GRAFTS)))
             ticks = any(handler.event == "timer" for handler in graft.program.handlers) and self.draw.random() < 0.3
             every = {99: 10_000.0} if ticks else None
-            self.kernel.attach(graft, to=client, slots=at, engine=self.draw.choice(ENGINES), every=every)
+            engine = self.draw.choice(ENGINES)
+            self.grafts.append(self.kernel.attach(graft, to=client, slots=at, engine=engine, every=every))
         elif kind == "hosted":
             host = self.kernel.host(f"host{number}", to=at["disk"], **self.place())
             graft = proved(self.draw.randrange(len(GRAFTS)))
@@ -220,7 +225,7 @@ class Scenario:
             at = {"disk": host.endpoint}
         elif kind == "load":
             graft = proved(self.draw.randrange(len(GRAFTS)))
-            self.kernel.load(graft, to=client, slots=at, engine=self.draw.choice(ENGINES))
+            self.grafts.append(self.kernel.load(graft, to=client, slots=at, engine=self.draw.choice(ENGINES)))
         elif kind == "kernel only":
             graft = proved(len(GRAFTS) + self.draw.randrange(len(KERNEL_ONLY)))
             on_request = graft.program.handlers[0].event == "request"
@@ -254,6 +259,16 @@ class Scenario:
             self.poller = self.kernel.poller(core=self.cores - 1, priority=7)
         client.run(mode, depth, wait=self.draw.randint(1, 3), poller=self.poller if mode == "polled" else None)
 
+    def change(self, graft: Attachment) -> None:
+        """Detach a graft, or replace it by itself."""
+        if graft not in self.kernel.places.present[graft.process.row]:
+            return  # its process is being killed
+        self.grafts.remove(graft)
+        if self.draw.random() < 0.5:
+            self.kernel.detach(graft)
+        else:
+            self.grafts.append(self.kernel.replace(graft, graft.verified))
+
     def run(self) -> None:
         """Run in steps, with ends from outside in between, and let the kernel check its books after each."""
         for until in (700.0, 1500.0, 4000.0):
@@ -263,4 +278,6 @@ class Scenario:
                 self.kernel.kill(self.kernel.processes[self.draw.choice(names)])
             if self.draw.random() < 0.2:
                 self.kernel.revoke(self.draw.choice(self.endpoints))
+            if self.grafts and self.draw.random() < 0.3:
+                self.change(self.draw.choice(self.grafts))
         self.kernel.run(30_000.0)

@@ -470,3 +470,18 @@ def test_the_root_of_an_endpoint_stays_as_long_as_the_endpoint() -> None:
     app = Teller(kernel, [submit(door)])
     kernel.run()
     assert app.log[0][2] == 0
+
+
+def test_an_order_about_a_capability_that_has_gone_since_does_nothing() -> None:
+    kernel = free()
+    door, app = kernel.endpoint("door"), kernel.process("app", idle)
+    mine = kernel.grant(door, app)
+    child = kernel.mint(mine)
+    kernel.delete(mine)
+    kernel.delete(mine)
+    kernel.revoke(mine)
+    kernel.run()
+    assert not mine.exists
+    assert child.alive
+    taken = [kernel.mint(child).row for _ in range(3)]
+    assert len(set(taken)) == 3

@@ -53,20 +53,27 @@ from kernel_model.core.tables import (
 
 DONE: Final = 0
 ONE: Final = 1
+EPOCH_SHIFT: Final = 8
+COMMAND_MASK: Final = 255
 C_KILL, C_REVOKE, C_DETACH, C_DELETE = range(4)  # commands
 
 
 @hot
-def obey(k: Tables, command: int, target: int) -> None:
-    """Carry out a command."""
+def obey(k: Tables, order: int, target: int) -> None:
+    """Carry out an order: a command, and above it the epoch of the capability that it is about.
+
+    A capability that has gone since is not there to be revoked or deleted.
+    """
+    command = order & COMMAND_MASK
     if command == C_KILL:
         kill(k, target)
-    elif command == C_REVOKE:
-        go_on_revoking(k, target)
-    elif command == C_DELETE:
-        delete(k, target)
-    else:
+    elif command == C_DETACH:
         detach(k, target)
+    elif k.capability[target]["epoch"] == order >> EPOCH_SHIFT:
+        if command == C_REVOKE:
+            go_on_revoking(k, target, order)
+        else:
+            delete(k, target)
 
 
 @hot
@@ -127,11 +134,11 @@ def stop(k: Tables, p: int) -> None:
 
 
 @hot
-def go_on_revoking(k: Tables, c: int) -> None:
+def go_on_revoking(k: Tables, c: int, order: int) -> None:
     """Do a piece of revoking what was given of capability `c`, and let the rest be done after a while."""
     if not revoke(k, c):
         meter = k.meter[0]
-        set_timer(k, meter["now"] + k.config[0]["retry"], T_COMMAND, meter["core"], c, C_REVOKE)
+        set_timer(k, meter["now"] + k.config[0]["retry"], T_COMMAND, meter["core"], c, order)
 
 
 @hot

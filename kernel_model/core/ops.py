@@ -30,7 +30,7 @@ from kernel_model.core.contexts import FOR_KERNEL, pay, run_on
 from kernel_model.core.deferred import defer, must_queue, take_back
 from kernel_model.core.helpers import drop_answer
 from kernel_model.core.links import follow
-from kernel_model.core.lists import append, pop, unlink
+from kernel_model.core.lists import append, first, pop, unlink
 from kernel_model.core.locks import touch_endpoint
 from kernel_model.core.outcomes import close, conclude
 from kernel_model.core.parcels import drop_capabilities, land
@@ -38,7 +38,7 @@ from kernel_model.core.pools import replace_body
 from kernel_model.core.prices import HOOK_CHECK, IN_HOOK_CHECK, IN_KERNEL, VISIT
 from kernel_model.core.promises import stop_waiting_for
 from kernel_model.core.requests import finish, note_received
-from kernel_model.core.room import has_free_place, has_place, release_place, reserve_place
+from kernel_model.core.room import RESERVED, has_free_place, has_place, release_place, reserve_place
 from kernel_model.core.schedule import wake
 from kernel_model.core.tables import (
     BLOCKED,
@@ -195,8 +195,8 @@ def enqueue(k: Tables, r: int) -> None:
     request = k.request[r]
     e = request["endpoint"]
     endpoint = k.endpoint[e]
-    reserved = request["place"] != 0
-    room = reserved or has_place(k, e)
+    reserved = request["place"] == RESERVED
+    room = reserved or (has_free_place(k, e) and first(k, endpoint["queues"] + Q_CALLERS) == NONE)
     release_place(k, r)
     if endpoint["waiting"] > 0:
         q = pop(k, endpoint["queues"] + Q_RECEIVERS, k.process)
@@ -268,6 +268,7 @@ def admit_caller(k: Tables, e: int) -> None:
         r = pop(k, k.endpoint[e]["queues"] + Q_CALLERS, k.request)
         if r != NONE:
             unblock(k, r)
+            reserve_place(k, r)  # not for those who wait behind it
             enqueue(k, r)
 
 

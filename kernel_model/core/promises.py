@@ -30,6 +30,7 @@ from kernel_model.core.lists import append, first, unlink
 from kernel_model.core.pools import copy_body, give, parcel_of, replace_body, room_for, take
 from kernel_model.core.prices import COPY_BYTE, IN_COPY, IN_KERNEL, PROMISE, WIRE
 from kernel_model.core.requests import finish
+from kernel_model.core.room import announce_arrival
 from kernel_model.core.tables import (
     BROKEN,
     C_BROKEN,
@@ -76,10 +77,16 @@ def wire(k: Tables, source: int, target: int, at: int, to: int, length: int) -> 
     row["at"] = at
     row["to"] = to
     row["length"] = length
-    row["next"] = k.parcel[x]["wires"]
+    row["next"] = NONE
     row["sister"] = k.parcel[y]["feeds"]
-    k.parcel[x]["wires"] = w
     k.parcel[y]["feeds"] = w
+    last = k.parcel[x]["wires"]
+    if last == NONE:
+        k.parcel[x]["wires"] = w
+    else:  # served in the order in which they were laid
+        while k.wire[last]["next"] != NONE:
+            last = k.wire[last]["next"]
+        k.wire[last]["next"] = w
     k.parcel[y]["awaiting"] += 1
 
 
@@ -174,6 +181,7 @@ def go(k: Tables, r: int) -> None:
         capability = k.capability[request["via"]]
         request["endpoint"] = capability["endpoint"]
         request["badge"] = capability["badge"]
+    announce_arrival(k, r)
     request["state"] = R_WORK
     append(k, Q_WORK, k.request, r)
 

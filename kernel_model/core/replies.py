@@ -11,12 +11,13 @@ from typing import Final
 
 from jit.hot import hot
 from kernel_model.core.billing import charge_transfer, payer, trace
-from kernel_model.core.lists import append, pop
+from kernel_model.core.lists import pop
 from kernel_model.core.parcels import drop_draft, drop_parcel, move_capabilities, pack
 from kernel_model.core.pools import give_body, replace_body
+from kernel_model.core.promises import go
 from kernel_model.core.requests import finish, send_through
 from kernel_model.core.routes import is_routed, route_on
-from kernel_model.core.tables import ERROR, NONE, Q_WORK, R_WORK, REPLIED, X_REPLY, Tables
+from kernel_model.core.tables import ERROR, NONE, R_WORK, REPLIED, X_REPLY, Tables
 
 DONE: Final = 0
 
@@ -74,7 +75,7 @@ def forward(k: Tables, r: int, draft: int) -> None:
     request["badge"] = k.capability[c]["badge"]
     send_through(k, r, c)
     adopt(k, r, draft)
-    append(k, Q_WORK, k.request, r)
+    go(k, r)
 
 
 @hot

@@ -132,6 +132,7 @@ CAPABILITY = _record(
 )
 ENDPOINT = _record(
     "owner alive capacity queued reserved waiting receivers queues graft root "
+    "announced "  # requests without a place that are about to arrive
     "deferred"  # arrivals that wait for the continuation of its owner
 )
 REQUEST = _record(

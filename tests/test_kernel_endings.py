@@ -1,0 +1,122 @@
+"""Kill, revoke, delete, detach, replace and cancel at any event: the books balance, and the living are told once."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+
+import pytest
+from kernel_scenarios import Scenario
+
+from kernel_model import Kernel
+from kernel_model.core import tables
+
+END = 30_000.0
+
+
+def upset(scenario: Scenario, draw: random.Random) -> str:
+    """Do something violent to a random object."""
+    kernel = scenario.kernel
+    how = draw.choice(("kill", "kill", "revoke", "delete", "detach", "replace"))
+    if how == "kill":
+        kernel.kill(kernel.processes[draw.choice(list(kernel.processes))])
+    elif how == "revoke":
+        kernel.revoke(draw.choice(scenario.endpoints))
+    elif how == "delete":
+        held = [cap for cap in kernel.known_capabilities.values() if cap.exists]
+        if held:
+            kernel.delete(draw.choice(held))
+    elif scenario.grafts:
+        graft = draw.choice(scenario.grafts)
+        if graft in kernel.places.present[graft.process.row]:
+            scenario.grafts.remove(graft)
+            if how == "detach":
+                kernel.detach(graft)
+            else:
+                kernel.replace(graft, graft.verified)
+    return how
+
+
+def check_ends(kernel: Kernel) -> None:
+    """Each operation of a process that lives was told once, or is in flight; nothing is left of the dead."""
+    open_: Counter[tuple[int, int]] = Counter()
+    silent = kernel.processes["chains"].row if "chains" in kernel.processes else tables.NONE  # some are told of nothing
+    for _, what, p, o, *_ in kernel.events():
+        if what == "submit" and p != silent:
+            assert open_[p, o] == 0, "a row of two operations at once"
+            open_[p, o] += 1
+        elif what == "complete" and p != silent and open_[p, o]:
+            open_[p, o] -= 1
+    k = kernel.tables
+    dead = {p for p in range(kernel.storage.used["process"]) if k.process[p]["state"] == tables.DEAD}
+    for p in dead:
+        row = k.process[p]
+        assert row["held"] == row["requests_first"] == row["request"] == row["graft"] == tables.NONE
+        assert row["cq_posted"] == 0
+    for p in range(kernel.storage.used["process"]):
+        r = int(k.process[p]["requests_first"])
+        while r != tables.NONE:
+            assert k.request[r]["process"] == p
+            assert k.request[r]["outcome"] == tables.NO_OUTCOME
+            holder = int(k.request[r]["holder"])
+            assert holder not in dead, "a request that only the dead could answer"
+            r = int(k.request[r]["own_next"])
+    check_capabilities(kernel)
+
+
+def check_capabilities(kernel: Kernel) -> None:
+    """Parents know their children; what is held is held once; what was sent through one is not received."""
+    k = kernel.tables
+    held = Counter()
+    for p in range(kernel.storage.used["process"]):
+        c = int(k.process[p]["held"])
+        while c != tables.NONE:
+            held[c] += 1
+            assert k.capability[c]["owner"] == p
+            c = int(k.capability[c]["held_next"])
+    assert set(held.values()) <= {1}
+    for c in range(len(k.capability)):
+        row = k.capability[c]
+        child = int(k.queue[row["queues"]]["head"])
+        while child != tables.NONE:
+            assert k.capability[child]["parent"] == c
+            child = int(k.capability[child]["next"])
+        r = int(row["sent_first"]) if row["kind"] != tables.C_NULL else tables.NONE
+        while r != tables.NONE:
+            assert k.request[r]["via"] == c
+            assert k.request[r]["state"] != tables.R_RECEIVED
+            r = int(k.request[r]["sent_next"])
+
+
+@pytest.mark.parametrize("seed", range(36))
+def test_whatever_is_ended_at_any_event_the_books_balance_and_the_living_are_told_once(seed: int) -> None:
+    calm = Scenario(seed, "python")
+    calm.kernel.run(END)
+    check_ends(calm.kernel)
+    draw = random.Random(seed)
+    moments = sorted({at / 1000 for at, *_ in calm.kernel.events() if 0 < at < END * 1000})
+    for moment in draw.sample(moments, min(2, len(moments))):
+        scenario = Scenario(seed, "python")
+        scenario.kernel.run(moment)
+        for _ in range(draw.randint(1, 3)):
+            upset(scenario, draw)
+        scenario.kernel.run(END)
+        check_ends(scenario.kernel)
+
+
+def test_killing_everybody_leaves_nothing() -> None:
+    for seed in range(0, 30, 3):
+        scenario = Scenario(seed, "python")
+        kernel = scenario.kernel
+        kernel.run(900.0)
+        for process in kernel.processes.values():
+            kernel.kill(process)
+        kernel.run(END)
+        assert kernel.statistics.operations_in_flight == kernel.statistics.requests_in_flight == 0
+        k = kernel.tables
+        for pool, rows in ((tables.P_PARCEL, k.parcel), (tables.P_WIRE, k.wire), (tables.P_LEG, k.leg)):
+            assert k.pool[pool]["free"] == len(rows)
+        assert k.pool[tables.P_REQUEST]["free"] == len(k.request)
+        assert k.pool[tables.P_COMPLETION]["free"] == len(k.completion)
+        alive = len(k.capability) - int(k.pool[tables.P_CAPABILITY]["free"])
+        assert alive == kernel.storage.used["endpoint"]  # their roots
