@@ -4,8 +4,9 @@ A step of `k.step` is one request of every job of a client. Its body is a column
 is not NONE, bytes of an earlier step's reply. Who puts them there, and so what is written, is the plan's kind:
 
     PLAN_LINKS   requests with the flags of a chain: the kernel shares their buffer (`core.links`)
-    PLAN_WIRES   a batch with wires from reply to argument (`core.promises`). Of its completions only the last one
-                 concerns the job: what it depends on has then ended, and if that failed it is `broken`
+    PLAN_WIRES   a batch with wires from reply to argument (`core.promises`), without bytes where a step merely comes
+                 after another. Of its completions only the last one concerns the job: all others have then ended, and
+                 if one has failed it is `broken`
     PLAN_ROUTE   one request that names where its replies go (`core.routes`)
 
 Fields of a step:
@@ -23,7 +24,7 @@ from kernel_model.core.lists import append
 from kernel_model.core.pools import room_for, take_body, take_request
 from kernel_model.core.promises import wire
 from kernel_model.core.routes import add_leg
-from kernel_model.core.tables import NONE, PLAN_LINKS, PLAN_ROUTE, Q_DRAFTS, Tables
+from kernel_model.core.tables import NONE, PLAN_LINKS, PLAN_ROUTE, PLAN_WIRES, Q_DRAFTS, Tables
 
 
 @hot
@@ -43,6 +44,8 @@ def write_plan(k: Tables, p: int, j: int) -> int:
         if step["source"] == NONE:
             request["body"] = step["base"] + (j - process["plan_job"]) * step["size"]
             request["length"] = step["size"]
+            if kind == PLAN_WIRES and n > 0:
+                wire(k, k.step[first + n - 1]["draft"], r, 0, 0, 0)  # no bytes: only that it comes after
         elif kind != PLAN_LINKS:
             request["length"] = step["take"]
             request["body"] = take_body(k, step["take"])

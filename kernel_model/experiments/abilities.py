@@ -6,34 +6,39 @@ from kernel_model.experiments.point import Point, Servers
 from kernel_model.mechanisms import ALL
 from kernel_model.workloads import catalogue
 
-YES = "yes"
-SERVERS: tuple[Servers, ...] = ("one", "each")
+SERVERS: dict[Servers, str] = {"one": "one server", "each": "several"}
 
 
 def table() -> str:
-    """Return a Markdown table: a row for each mechanism, a column for each workload; the reasons below, numbered."""
-    columns = [(name, servers) for name in catalogue.NAMES for servers in SERVERS]
-    workloads = {
-        column: catalogue.make(Point(workload=column[0], servers=column[1], operations=1)) for column in columns
-    }
+    """Return a Markdown table: a row for each workload, a column for each mechanism; the reasons below, numbered."""
     reasons: list[str] = []
     lines = [
-        "| mechanism | " + " | ".join(f"{name}, {_servers(servers)}" for name, servers in columns) + " |",
-        "|---" * (len(columns) + 1) + "|",
+        "| workload | " + " | ".join(f"`{mechanism.name}`" for mechanism in ALL) + " |",
+        "|---" * (len(ALL) + 1) + "|",
     ]
-    for mechanism in ALL:
+    for name, point in points():
+        workload = catalogue.make(point)
         cells = []
-        for column in columns:
-            unable = mechanism.express(workloads[column])
+        for mechanism in ALL:
+            unable = mechanism.express(workload)
             if unable is not None and unable.reason not in reasons:
                 reasons.append(unable.reason)
-            cells.append(YES if unable is None else f"no ({reasons.index(unable.reason) + 1})")
-        lines.append(f"| `{mechanism.name}` | " + " | ".join(cells) + " |")
+            cells.append("yes" if unable is None else f"no {reasons.index(unable.reason) + 1}")
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join([*lines, "", *(f"{number}. {reason}" for number, reason in enumerate(reasons, 1))])
 
 
-def _servers(servers: str) -> str:
-    return "one server" if servers == "one" else "a server per hop"
+def points() -> list[tuple[str, Point]]:
+    """Return each workload, with one server and with several if it has a use for both, and its name."""
+    found = []
+    for name in catalogue.NAMES:
+        if catalogue.parameters(Point(workload=name))["servers"] is None:
+            found.append((name, Point(workload=name, operations=1)))
+        else:
+            found += [
+                (f"{name}, {words}", Point(workload=name, servers=s, operations=1)) for s, words in SERVERS.items()
+            ]
+    return found
 
 
 if __name__ == "__main__":
