@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,7 +36,7 @@ def points_of(base: Point, mechanisms: str | None, fields: Mapping[str, Any], ac
     usual: dict[str, Any] = {
         "profile": costs.DEFAULT_PROFILES,
         "servers": SERVERS if own.servers else None,
-        "hops": (HOPS if not accounting else HOPS[-1:]) if own.hops else None,
+        "hops": _lengths(own)[-1 if accounting else 0 :] if own.hops else None,
         "charge": CHOICES["charge"] if accounting else None,
     }
     axes = {name: values for name, values in {**usual, **axes_given(fields)}.items() if values}
@@ -57,6 +58,21 @@ def write_trace(points: Sequence[Point], path: Path) -> None:
     ran = {name: traced(replace(last, mechanism=name)) for name in dict.fromkeys((BASELINE, last.mechanism))}
     path.write_text(json.dumps(trace_of({name: each for name, each in ran.items() if isinstance(each, Kernel)})))
     click.echo(f"{path}: written; open it at https://ui.perfetto.dev", err=True)
+
+
+def _lengths(point: Point) -> tuple[int, ...]:
+    """Return the usual lengths of a chain that the workload of a completed point can have."""
+    from dataclasses import replace
+
+    from grafting.diagnostics import GraftError
+    from kernel_model.workloads import catalogue
+
+    found = []
+    for hops in HOPS:
+        with contextlib.suppress(GraftError):
+            catalogue.make(replace(point, hops=hops, operations=1))
+            found.append(hops)
+    return tuple(found)
 
 
 class Compare(click.Command):

@@ -51,7 +51,7 @@ def _misses(rows: Sequence[Row], mechanisms: Iterable[Mechanism]) -> Iterable[st
     for row in rows:
         if row.outcome is None:
             continue
-        where = f"{row.point.profile}, {row.point.topology}, {row.point.hops} hops, {row.point.mechanism}"
+        where = f"{row.point.profile}, {row.point.place_and_length}, {row.point.mechanism}"
         yield from (f"{where}: {line}" for line in row.outcome.misses)
         baseline = baselines.get(row.same)
         if baseline is not None:

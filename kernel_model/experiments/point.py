@@ -104,6 +104,11 @@ class Point:
         cores = f" of {self.core_count}" if self.core_count > 1 else ""
         return f"{servers}{passive}, {self.place or 'same'} core{cores}"
 
+    @property
+    def place_and_length(self) -> str:
+        """Topology and length of the chain, where there is one, in words."""
+        return self.topology + (f", {self.hops} hops" if self.hops else "")
+
     def as_dict(self) -> dict[str, Any]:
         """Return the fields by name."""
         return asdict(self)

@@ -190,7 +190,7 @@ def _latencies(results: npt.NDArray[np.void], warm_up: float, start: int) -> tup
 
 
 def _check(point: Point, scenario: Scenario, kernel: Kernel, results: npt.NDArray[np.void]) -> None:
-    where = f"{point.mechanism}, {point.topology}, {point.hops} hops"
+    where = f"{point.mechanism}, {point.place_and_length}"
     arena, workload = kernel.arena, scenario.workload
     answers = [
         Answer(int(row["outcome"]), int(row["status"]), arena[row["body"] :][: row["length"]].tobytes())

@@ -59,7 +59,7 @@ def foretold(predictions: Sequence[Foretold]) -> Iterator[RenderableType]:
     grid = _grid("Foretold, before anything runs: counts per operation", "topology, hops", "by",
                  *(TITLES[name] for name in NAMES), "equal to call", left=2)  # fmt: skip
     for each in _once(predictions):
-        where = f"{each.point.topology}, {each.point.hops or '-'} hops"
+        where = each.point.place_and_length
         if isinstance(each.prediction, CannotExpress):
             grid.add_row(where, each.point.mechanism, Text("cannot express it", style="dim"))
             continue
@@ -113,7 +113,7 @@ def _places(comparison: Comparison) -> dict[str, list[Measured]]:
     for row in comparison.rows:
         if row.outcome:
             point = row.point
-            where = f"{point.profile}, {point.topology}" + (f", {point.hops} hops" if point.hops else "")
+            where = f"{point.profile}, {point.place_and_length}"
             places.setdefault(where, []).append((row, row.outcome))
     return places
 
@@ -268,8 +268,8 @@ def _differs(group: Group) -> str:
     changes = [f"{name.replace('_', ' ')} {one[name]:g} -> {two[name]:g}" for name in NAMES if one[name] != two[name]]
     held = "as foretold" if mine.as_predicted and base.as_predicted else "NOT all as foretold"
     return (
-        f"In how often the kernel is entered and left: yes, {held}. Per operation at {group.hops or '-'} hops, "
-        f"{group.point.topology}: {', '.join(changes) or 'no difference'}."
+        f"In how often the kernel is entered and left: yes, {held}. Per operation, "
+        f"{group.point.place_and_length}: {', '.join(changes) or 'no difference'}."
     )
 
 

@@ -262,8 +262,13 @@ _VERBS = {
 
 def _sentence(judged: Verdict) -> Text:
     parts = [
-        Text(f"{verb} {judged.rival} at {spans(judged.hops[stands])} hops", style=_COLOURS[stands])
+        Text(f"{verb} {judged.rival}{_at(judged.hops[stands])}", style=_COLOURS[stands])
         for stands, verb in _VERBS.items()
         if stands in judged.hops
     ]
-    return Text("; ").join(parts) + Text(f"; at best {judged.best:.2f}x, at {judged.at} hops")
+    return Text("; ").join(parts) + Text(f"; at best {judged.best:.2f}x{_at((judged.at,))}")
+
+
+def _at(hops: tuple[int, ...]) -> str:
+    """Say at which lengths of the chain, where there is one."""
+    return f" at {spans(hops)} hops" if all(hops) else ""
