@@ -121,7 +121,9 @@ def _helpers() -> str:
         + "\nThe memory of `send_with` begins with this record of "
         + f"{hooks.SEND_OPTIONS_BYTES} bytes; the body follows. An entry of `caps` is a\n"
         + f"declared slot, or `{hooks.CAP_OF_MESSAGE:#x} |` the index of a capability that came with the message;\n"
-        + f"`promise` is a slot, or `{hooks.NO_SLOT:#x}` for none.\n\n"
+        + f"`promise` is a slot, or `{hooks.NO_SLOT:#x}` for none. In the context's `flags`, "
+        + f"{hooks.TRUNCATED_CAPS} says that\nmore capabilities came than the receiver had named slots for: the others "
+        + "are null.\n\n"
         + _table(("offset", "bytes", "field"), [(f.offset, f.size, f"`{f.name}`") for f in hooks.SEND_OPTIONS])
     )
 
