@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from kernels import chain_image, chase
+from kernel_scenarios import HOLD_ODD
+from kernels import chain_image, chase, verified
 
 from grafting.diagnostics import GraftError
 from kernel_model import Exponential, Kernel
@@ -98,6 +99,19 @@ def test_a_long_stream_takes_no_more_room_than_a_short_one() -> None:
         sizes.append([array.nbytes for array in kernel.tables[:-1]] + [int(kernel.tables.meter[0]["arena_used"])])
         assert kernel.storage.used["job"] == 15
     assert sizes[0] == sizes[1]
+
+
+def test_a_row_does_not_begin_anew_while_a_handler_holds_a_request_of_it() -> None:
+    holds_odd_tags = verified({"submit": HOLD_ODD})
+    kernel = Kernel(engine="python")
+    disk, app = kernel.server("disk", image=chain_image(2), block=64), kernel.client("app")
+    kernel.load(holds_odd_tags, to=app, slots={"disk": disk})
+    stream = kernel.stream(app, slot=disk, bodies=bytes(8), operations=9, in_flight=1)
+    latency = kernel.record(app)
+    app.run()
+    kernel.run()
+    # The second operation is held and nobody releases it: it starves, and its row stays taken.
+    assert (stream.begun, latency.histogram.count, latency.others) == (2, 1, 1)
 
 
 def test_clients_of_a_group_draw_as_if_each_had_been_made_alone() -> None:

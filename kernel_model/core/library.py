@@ -347,7 +347,6 @@ def wait_or_give_up(k: Tables, p: int, due: int) -> int:
     for j in range(k.job.shape[0]):
         job = k.job[j]
         if job["state"] == J_OPEN and job["owner"] == p:
-            job["pending"] = 0
             end_job(k, p, j, NONE, STARVED, DONE)
             return U_BURST
     return U_BURST

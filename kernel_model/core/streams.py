@@ -1,9 +1,9 @@
 """Streams: operations by the hundred million, without a row each.
 
 A client of a stream owns one job row for each operation that it may have in flight. When a job is done, and nothing of
-it is pending any more (a late completion, a timer of its handler), its row begins anew as the stream's next operation:
-a fresh tag, the next of the stream's bodies and arguments, which are used in turn, and the next arrival. Several
-clients may share a stream: each next operation is whoever's that is ready for it.
+it is pending any more (a late completion, a timer of its handler, a request that its handler holds), its row begins
+anew as the stream's next operation: a fresh tag, the next of the stream's bodies and arguments, which are used in turn,
+and the next arrival. Several clients may share a stream: each next operation is whoever's that is ready for it.
 
 In a closed loop an operation begins a think time after the client asks for it. In an open loop the arrivals of the
 stream are a renewal process of their own, `clock`, which does not wait for anybody: an operation that finds its client
