@@ -92,3 +92,7 @@ CACHE_FREE_BYTES: Final = 64 * 1024 * 1024  # free space below which nothing is 
 CACHE_OBJECTS: Final = 1000  # compiled objects kept; some tens of KB each
 NATIVE_CACHE_BYTES: Final = 256 * 1024 * 1024  # native code kept on disk; some KB a graft
 CACHE_DAYS: Final = 30  # days after which an unused cache directory is removed; each edit of hot code leaves one
+
+# --- persistence -----------------------------------------------------------------------------------------------------
+SNAPSHOT_BYTES: Final = 1 << 30  # a saved application, maps and images included
+SNAPSHOT_THINGS: Final = 1 << 21  # requests, jobs and so on of one application

@@ -55,7 +55,7 @@ def place(
     kernel: Kernel,
     verified: Verified,
     to: Process,
-    slots: Mapping[str, Target],
+    slots: Mapping[str, Target | None],
     engine: str,
     maps: Attachment | None,
     *,
@@ -139,7 +139,7 @@ def _install(kernel: Kernel, plan: _Plan, graft: int, placement: Placement) -> N
     k = kernel.tables
     for row, capability in enumerate(plan.filled.values(), slot):
         k.slot[row]["capability"] = capability
-        k.slot[row]["epoch"] = k.capability[capability]["epoch"]
+        k.slot[row]["epoch"] = 0 if capability == NONE else k.capability[capability]["epoch"]
     for row, (proved, event, of_slot, op) in enumerate(plan.rows, handler):
         record = k.handler[row]
         record["event"], record["slot"], record["op"] = event, of_slot, op
@@ -181,7 +181,7 @@ def _type(spec: MapSpec) -> tuple[object, ...]:
     return spec.kind, spec.key_size, spec.value_size, spec.max_entries, spec.read_only
 
 
-def _fill(kernel: Kernel, program: Program, to: Process, slots: Mapping[str, Target]) -> dict[str, int]:
+def _fill(kernel: Kernel, program: Program, to: Process, slots: Mapping[str, Target | None]) -> dict[str, int]:
     """Return a capability for each declared slot."""
     declared = [slot.name for slot in program.slots]
     for name in slots:
@@ -194,8 +194,11 @@ def _fill(kernel: Kernel, program: Program, to: Process, slots: Mapping[str, Tar
             f"slot `{missing[0]}` of `{program.name}` is not filled",
             helps=(f"attach it with slots={{{missing[0]!r}: server}}",),
         )
-    filled = {name: kernel.capability(slots[name], to.row) for name in declared}
+    given = {name: slots[name] for name in declared}
+    filled = {name: NONE if target is None else kernel.capability(target, to.row) for name, target in given.items()}
     for slot in program.slots:
+        if filled[slot.name] == NONE:
+            continue
         rights = int(kernel.tables.capability[filled[slot.name]]["rights"])
         if not rights & tables.SEND or (slot.grant and not rights & tables.GRANT):
             raise fail("G0817", f"slot `{slot.name}` needs a capability with the right to "

@@ -31,7 +31,7 @@ from grafting.hooks import Event
 from jit.hot import TierName, tier
 from jit.mapview import MapView, scratch_bytes
 from jit.values import Types
-from kernel_model import books, capabilities, costs
+from kernel_model import books, capabilities, costs, persistence
 from kernel_model.accounting import Account
 from kernel_model.admission import EAGER_NS, FUEL_NS
 from kernel_model.attachments import arm, chain, place, replace, serve
@@ -69,6 +69,8 @@ from kernel_model.suggestions import meant
 
 if TYPE_CHECKING:
     from jit.native.engine import NativeEngine
+    from kernel_model.persistence import Application
+    from kernel_model.persistence.rebuild import Restored
     from verifier import Verified
 
 P = TypeVar("P", bound=Process)
@@ -129,6 +131,9 @@ class Kernel:
         self._stores: dict[bytes | Store, int] = {}
         self.places = Places(self.storage)
         self.attached: list[Attachment] = []
+        self.endpoints: dict[int, Endpoint] = {}
+        self.script_rows: dict[int, range] = {}
+        self._carried: dict[str, Account] = {}
         self.known_capabilities: dict[tuple[int, int], Capability] = {}
         self._set_prices(profile, prices)
         config = self.tables.config[0]
@@ -207,7 +212,8 @@ class Kernel:
             "endpoint", owner=NONE, alive=1, capacity=capacity, graft=NONE, queues=self.storage.queues(3)
         )
         capabilities.new_root(self, row)
-        return Endpoint(name, row)
+        self.endpoints[row] = Endpoint(name, row)
+        return self.endpoints[row]
 
     def server(
         self,
@@ -374,14 +380,19 @@ class Kernel:
         completions: int = 64,
         context: Context | None = None,
         passive: bool = False,
+        room: int = 0,
     ) -> Process:
-        """Return a new process that does these rows (`kernel_model.hosting`), compiled: no Python while it runs."""
-        first = self.storage.add("row", len(rows) + 1, op=scripts.HALT)
+        """Return a new process that does these rows (`kernel_model.hosting`), compiled: no Python while it runs.
+
+        `room`: how many rows it has at least; those behind `rows` end it.
+        """
+        first = self.storage.add("row", max(len(rows) + 1, room), op=scripts.HALT)
         number = self._process(
             name, core, priority, tables.B_SCRIPT, context, passive, cq_capacity=completions, row=first
         )
         for offset, fields in enumerate(script_rows(self, number, rows, first)):
             self.tables.row[first + offset] = (*fields, 0)  # field f is for servers
+        self.script_rows[number] = range(first, first + max(len(rows) + 1, room))
         if endpoint is not None:
             self.tables.process[number]["endpoint"] = endpoint.row
             self._own(endpoint, number)
@@ -544,18 +555,20 @@ class Kernel:
         verified: Verified,
         *,
         to: Process,
-        slots: Mapping[str, Target],
+        slots: Mapping[str, Target | None],
+        maps: Attachment | None = None,
         engine: Literal["interpreted", "native"] = "interpreted",
         every: Mapping[int, float] | None = None,
     ) -> Attachment:
         """Attach a graft to a process: it runs in the kernel on that process's events.
 
-        A handler of `request` runs at the process's endpoint. Attached after others, it is asked after them. `every`:
-        periodic timers, id -> ns, each expiry with fuel of its own. Raises TypeError for anything but a Verified;
-        GraftError G0802 for a slot that is not filled or not declared, G0804 for a handler whose proven bound is above
-        `ATTACH_NS`, G0813 for a period below `PERIOD_NS` or timers without a handler.
+        A handler of `request` runs at the process's endpoint. Attached after others, it is asked after them. A slot of
+        None holds a null capability: nothing can be sent through it. `maps`: use the maps of that attachment of the
+        same program. `every`: periodic timers, id -> ns, each expiry with fuel of its own. Raises TypeError for what is
+        no Verified; GraftError G0802 for a slot that is not filled or not declared, G0804 for a handler whose proven
+        bound is above `ATTACH_NS`, G0813 for a period below `PERIOD_NS` or timers without a handler.
         """
-        attached = place(self, verified, to, slots, engine, None, in_kernel=True)
+        attached = place(self, verified, to, slots, engine, maps, in_kernel=True)
         chain(self, "process", to.row, "next", attached.row)
         serve(self, attached)
         arm(self, attached, every or {})
@@ -566,7 +579,7 @@ class Kernel:
         verified: Verified,
         *,
         to: Process,
-        slots: Mapping[str, Target],
+        slots: Mapping[str, Target | None],
         maps: Attachment | None = None,
         engine: Literal["interpreted", "native"] = "interpreted",
     ) -> Attachment:
@@ -678,6 +691,10 @@ class Kernel:
             patience_ns=patience_ns,
         )
 
+    def start(self, process: Process) -> None:
+        """Let a parked process begin when the model runs next."""
+        self._starting.append(process.row)
+
     def start_client(
         self, client: Client, mode: Mode, depth: int, batch: bool, wait: int, poller: Process | None
     ) -> None:
@@ -700,6 +717,10 @@ class Kernel:
         self.places.let_go(graft)
         self._command(graft.process.row, endings.C_DETACH, graft.row)
 
+    def interrupt(self, process: Process) -> None:
+        """Let the kernel be entered on the core of a process at the present time, to do what is left to be done."""
+        self._command(process.row, endings.C_NOTHING, process.row)
+
     def _command(self, process: int, command: int, target: int) -> None:
         self._hot.command(self.tables, int(self.tables.process[process]["core"]), command, target)
 
@@ -714,9 +735,7 @@ class Kernel:
         until = NEVER - 1 if until_ns is None else round(until_ns * PS)
         if until < self.now_ps:
             raise fail("G0801", f"it is {self.now_ps / PS} ns already, {until_ns} ns is over")
-        for run in _consecutive(self._starting):
-            self._hot.start_all(self.tables, run.start, len(run))
-        self._starting.clear()
+        self._start()
         before = -1
         while True:
             reason, argument = self._hot.advance(self.tables, until, EVENTS_AT_ONCE)
@@ -736,6 +755,35 @@ class Kernel:
         self._hot.settle(self.tables, self.now_ps if until_ns is None else until)
         books.check(self.tables, int(self._hot.ahead(self.tables)))
 
+    def forget_starting(self, processes: Collection[Process]) -> None:
+        """These processes do not begin by themselves: they were made to go on from somewhere else."""
+        rows = {process.row for process in processes}
+        self._starting = [row for row in self._starting if row not in rows]
+
+    def _start(self) -> None:
+        for run in _consecutive(self._starting):
+            self._hot.start_all(self.tables, run.start, len(run))
+        self._starting.clear()
+
+    def leave_kernel(self) -> None:
+        """Go on until every core is idle or in user mode and nothing that was deferred is left to be done.
+
+        Raises GraftError G0870 if that does not come to pass within EVENTS_AT_ONCE events.
+        """
+        self._start()
+        for _ in range(EVENTS_AT_ONCE):
+            if persistence.is_between_entries(self.tables):
+                self._hot.settle(self.tables, self.now_ps)
+                return
+            reason, argument = self._hot.advance(self.tables, NEVER - 1, 1)
+            if reason == tables.S_HOST:
+                self._hosts[argument].resume()
+            elif reason == tables.S_GROW:
+                self.storage.grow()
+            elif reason == tables.S_FAULT:
+                self._fault(argument)
+        raise fail("G0870", f"there was no moment between two entries of the kernel in {EVENTS_AT_ONCE:,} events")
+
     def _fault(self, fault: int) -> None:
         number = int(self.tables.meter[0]["fault_handler"])
         if fault == tables.FAULT_MANY_SENDS:
@@ -750,6 +798,34 @@ class Kernel:
             f"{control['fault_pc']}, {control['instructions']} instructions of {self.tables.handler[number]['limit']}"
         )
 
+    # --- persistence --------------------------------------------------------------------------------------------------
+
+    def save(self, application: Application, path: str | Path) -> None:
+        """Write an application as it is now into a file, as named records (`kernel_model.persistence`).
+
+        It goes on; the model first runs until no core is in the kernel. A crash at any moment leaves the old file or
+        the new one. Raises GraftError G0870 for what cannot be saved, OSError if the file cannot be written.
+        """
+        persistence.save(self, application, Path(path))
+
+    def restore(
+        self,
+        path: str | Path,
+        bindings: Mapping[str, Target] | None = None,
+        *,
+        grafts: Mapping[str, Verified] | None = None,
+        defaults: Mapping[str, Any] | None = None,
+        forget: Collection[str] = (),
+    ) -> Restored:
+        """Put an application from a file into this kernel, which may be another one in every respect.
+
+        `bindings`: what its capabilities to the outside lead to, by name; those without one are null capabilities.
+        `grafts`: new versions by name, instead of the saved programs; what they remember goes to maps, variables and
+        fields of the same names. `defaults`: of fields that the old version had not, by "map.field"; `forget`: names of
+        what may be lost. Raises GraftError G0871 to G0876 before anything is done to the kernel, OSError.
+        """
+        return persistence.restore(self, Path(path), bindings or {}, grafts or {}, defaults or {}, forget)
+
     # --- asking -------------------------------------------------------------------------------------------------------
 
     @property
@@ -758,7 +834,15 @@ class Kernel:
         order = [*(name for name in self._accounts if name not in self._idle), *self._idle]
         return MappingProxyType({name: self._account(name) for name in order})
 
+    def carry(self, account: Account) -> None:
+        """Add to an account what it had been charged in another kernel."""
+        self._carried[account.name] = account
+
     def _account(self, name: str) -> Account:
+        here = self._charged(name)
+        return here + self._carried[name] if name in self._carried else here
+
+    def _charged(self, name: str) -> Account:
         number = self._accounts[name]
         spent, count = self.tables.spent[number], self.tables.count[number]
         return Account(

@@ -55,7 +55,7 @@ DONE: Final = 0
 ONE: Final = 1
 EPOCH_SHIFT: Final = 8
 COMMAND_MASK: Final = 255
-C_KILL, C_REVOKE, C_DETACH, C_DELETE = range(4)  # commands
+C_KILL, C_REVOKE, C_DETACH, C_DELETE, C_NOTHING = range(5)  # commands
 
 
 @hot
@@ -69,7 +69,7 @@ def obey(k: Tables, order: int, target: int) -> None:
         kill(k, target)
     elif command == C_DETACH:
         detach(k, target)
-    elif k.capability[target]["epoch"] == order >> EPOCH_SHIFT:
+    elif command != C_NOTHING and k.capability[target]["epoch"] == order >> EPOCH_SHIFT:
         if command == C_REVOKE:
             go_on_revoking(k, target, order)
         else:
