@@ -134,4 +134,4 @@ def test_numba_a_calibration_of_this_machine_is_a_profile_found_by_its_name(
 def test_numba_a_round_trip_is_more_than_its_system_calls() -> None:
     found = {name: samples.figure(series).value for name, series in system.measure(3).items()}
     assert found["pipe_half"] > found["pipe_own"] > found["null_syscall"] > 0
-    assert found["switch"] > 0
+    assert found["switch"] >= 0  # what is left of half a round trip; next to nothing where the machine is busy

@@ -106,8 +106,10 @@ def test_renumbering_symbols_neither_adds_nor_loses_a_relation(make) -> None:
 
 
 def relations(state) -> list[tuple[int, int]]:
-    """Return which places of a state share a symbol, as pairs of positions."""
-    symbols = [value.symbol for value in receipt.values_of(state) if hasattr(value, "symbol")]
+    """Return which places of a state share a symbol, as pairs of positions; slots in the order of their offsets."""
+    frames = tuple(frame._replace(stack=dict(sorted(frame.stack.items()))) for frame in state.frames)
+    values = receipt.values_of(state._replace(frames=frames))
+    symbols = [value.symbol for value in values if hasattr(value, "symbol")]
     return [(i, j) for i, a in enumerate(symbols) for j, b in enumerate(symbols) if i < j and a == b]
 
 

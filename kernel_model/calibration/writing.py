@@ -51,6 +51,7 @@ PRIMITIVES = {
 MISSING = {
     "interrupt, ipi, schedule, timer_arm, timer_cancel": "user mode cannot time them apart",
     "hook_check, debit, account_switch, slow_path": "Linux has no such thing",
+    "page_fault, page_read, page_map, page_scan": "the modelled pager is not this kernel's",
     "prepare, reap, device_start": "work of a library or a driver that is not there",
     "helper_send, helper_answer, helper_release, helper_hint, helper_copy_byte": "they are the modelled kernel's own",
     "entry and exit apart": "only their sum can be timed",
