@@ -11,7 +11,16 @@ import pytest
 
 os.environ["XDG_CONFIG_HOME"] = os.path.join(os.path.dirname(__file__), "no-such-directory")
 
-COMPILING = ("numba", "test_tiers", "test_kernel_tiers", "test_conformance", "test_maps", "graft compare", "G0809")
+COMPILING = (
+    "numba",
+    "test_tiers",
+    "test_kernel_tiers",
+    "test_conformance",
+    "test_maps",
+    "graft compare",
+    "graft paging",
+    "G0809",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
