@@ -17,6 +17,8 @@ COMPILING = (
     "test_kernel_tiers",
     "test_conformance",
     "test_maps",
+    "test_accounts",
+    "test_adversaries",
     "graft compare",
     "graft paging",
     "G0809",

@@ -96,7 +96,7 @@ def test_an_application_goes_on_elsewhere_as_if_nothing_had_happened(cut: int, t
     assert other.statistics.operations_in_flight == 0
 
 
-@pytest.mark.parametrize("seed", range(24))
+@pytest.mark.parametrize("seed", range(14))
 def test_whatever_is_cut_the_books_of_what_goes_on_balance(seed: int, tmp_path: Path) -> None:
     scenario = Savable(seed, "python")
     kernel = scenario.kernel
@@ -109,7 +109,7 @@ def test_whatever_is_cut_the_books_of_what_goes_on_balance(seed: int, tmp_path: 
     other = Kernel("sel4-skylake", engine="python", cores=scenario.cores, seed=seed + 1)
     restored = other.restore(tmp_path / "all")
     assert set(restored.processes) == {process.name for process in chosen}
-    other.run(300_000)  # checks the books
+    other.run(60_000)  # checks the books
 
 
 class Savable(Scenario):
