@@ -240,6 +240,8 @@ def refused(data: bytes, path: Path) -> str | None:
     try:
         kernel.restore(path)
     except GraftError as error:
+        assert not kernel.processes
+        assert not kernel.endpoints
         return error.diagnostics[0].code
     kernel.run(100_000)
     return None

@@ -66,7 +66,23 @@ def restore(
 
     found = snapshot.loads(files.read(path, limits.SNAPSHOT_BYTES), str(path))
     soundness.check(found)
-    return rebuild(kernel, found, bindings, grafts, Upgrade(defaults, forget))
+    upgrade = Upgrade(defaults, forget)
+    trial = trial_of(kernel)
+    rebuild(trial, found, {name: trial.endpoint(f"binding of {name}") for name in bindings}, grafts, upgrade)
+    return rebuild(kernel, found, bindings, grafts, upgrade)
+
+
+def trial_of(kernel: Kernel) -> Kernel:
+    """Return an empty kernel with the prices and cores of `kernel`: what can be rebuilt there can be rebuilt here.
+
+    So a snapshot that is refused half-way, by a constructor or by a map, has done nothing to the kernel that counts.
+    """
+    trial = type(kernel)(prices={}, engine="python", cores=kernel.cores, seed=kernel.seed)
+    trial.tables.price[:] = kernel.tables.price
+    trial.worst = kernel.worst
+    for field in ("exit_cost", "activation"):
+        trial.tables.config[0][field] = kernel.tables.config[0][field]
+    return trial
 
 
 def is_between_entries(k: Tables) -> bool:

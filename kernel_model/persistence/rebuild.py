@@ -1,7 +1,7 @@
 """From a snapshot to rows of another kernel: the parts by the kernel's own constructors, the rest field by field.
 
-    prepare   names, bindings, programs: verified again, or the upgraded ones; whatever can be wrong is found here
-    --- commit: nothing below can fail for the user's sake ---
+    prepare   names, bindings, programs: verified again, or the upgraded ones
+    --- commit: what could still be wrong was found by a rehearsal in an empty kernel (`persistence.restore`) ---
     make      endpoints, processes, grafts with their maps
     row       a row for every thing, so that any may name any other
     fill      fields, bodies, references
@@ -87,7 +87,7 @@ class _Rebuilder:
         self.bindings = bindings
         self.rows: dict[str, dict[str, int]] = {table: {} for table in SAVED}
         self.now = kernel.now_ps
-        taken = {*kernel.processes, *(endpoint.name for endpoint in kernel.endpoints.values())}
+        taken = {*kernel.accounts, *(endpoint.name for endpoint in kernel.endpoints.values())}
         for part in (*snapshot.processes, *snapshot.endpoints):
             if part.name in taken:
                 raise fail("G0875", f"there is a process or an endpoint `{part.name}` in this kernel already")
