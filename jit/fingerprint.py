@@ -12,22 +12,27 @@ from types import ModuleType
 from jit.hot import imports_of
 
 
-def constants_of(module: ModuleType) -> set[tuple[str, str, str]]:
-    """Return (module, name, value) of all constants frozen into that code, wherever they were imported from."""
-    found = {
-        (module.__name__, name, repr(value))
-        for name, value in vars(module).items()
-        if not name.startswith("__") and isinstance(value, int | str | tuple)
-    }
-    for imported in imports_of(module):
-        found |= constants_of(imported)
+def reached(module: ModuleType) -> set[ModuleType]:
+    """Return `module` and every module whose hot functions it reaches, each looked at once: there are many ways."""
+    found = {module}
+    fresh = [module]
+    while fresh:
+        more = set(imports_of(fresh.pop())) - found
+        found |= more
+        fresh += more
     return found
 
 
+def constants_of(module: ModuleType) -> set[tuple[str, str, str]]:
+    """Return (module, name, value) of all constants frozen into that code, wherever they were imported from."""
+    return {
+        (one.__name__, name, repr(value))
+        for one in reached(module)
+        for name, value in vars(one).items()
+        if not name.startswith("__") and isinstance(value, int | str | tuple)
+    }
+
+
 def sources_of(module: ModuleType) -> set[Path]:
-    """Return the files of `module` and of every module whose hot functions it reaches."""
-    assert module.__file__ is not None
-    sources = {Path(module.__file__)}
-    for imported in imports_of(module):
-        sources |= sources_of(imported)
-    return sources
+    """Return the files of those modules."""
+    return {Path(str(one.__file__)) for one in reached(module)}

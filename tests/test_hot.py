@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
 
-from jit import arithmetic, compiled, hot, interpreter, maps, words
+from jit import arithmetic, compiled, fingerprint, hot, interpreter, maps, words
 from jit.fingerprint import sources_of
 from jit.hot import constant, tier
+from kernel_model.core import simulate
 
 CORNERS = [0, 1, 5, 2**31, 2**32 - 1, 2**63 - 1, 2**63, 2**64 - 1]
 BINARY = ["divide", "remainder", "divide_signed", "remainder_signed"]
@@ -39,6 +41,17 @@ def test_the_modules_that_a_module_reaches_are_known() -> None:
     reached = {path.name for path in sources_of(interpreter)}
     assert {"interpreter.py", "arithmetic.py", "calls.py", "machine.py", "maps.py", "memory.py"} <= reached
     assert hot.imports_of(words) == ()
+
+
+def test_each_module_is_looked_at_once_however_many_ways_lead_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_at: list[str] = []
+
+    def imports_of(module: ModuleType) -> tuple[ModuleType, ...]:
+        looked_at.append(module.__name__)
+        return hot.imports_of(module)
+
+    monkeypatch.setattr(fingerprint, "imports_of", imports_of)
+    assert len(fingerprint.reached(simulate)) == len(looked_at) == len(set(looked_at)) > 40
 
 
 def test_an_edit_of_anything_that_is_reached_changes_the_cache_directory(monkeypatch: pytest.MonkeyPatch) -> None:
