@@ -21,6 +21,7 @@ from kernel_model.core.contexts import FOR_GRAFT, FOR_KERNEL, FOR_LOCK, FOR_USER
 
 if TYPE_CHECKING:
     from kernel_model.kernel import Kernel
+    from kernel_model.simulation import Simulation
 
 PS = 1000  # in a nanosecond
 LONGEST_NS = 10**12  # a period of a thousand seconds
@@ -84,13 +85,13 @@ def add_context(kernel: Kernel, budget_ns: float, period_ns: float, name: str) -
     return Context(name, row, budget_ns, period_ns)
 
 
-def uses(kernel: Kernel, contexts: Iterable[Context]) -> dict[str, Use]:
+def uses(simulation: Simulation, contexts: Iterable[Context]) -> dict[str, Use]:
     """Return what each context has used, by name. See `Kernel.contexts`."""
     rows = {UNLIMITED_NAME: UNLIMITED, **{context.name: context.row for context in contexts}}
     if len(rows) == 1:
         return {}
     found = {}
     for name, row in rows.items():
-        used = kernel.tables.consumed[row].tolist()
+        used = simulation.tables.consumed[row].tolist()
         found[name] = Use(name, used[FOR_USER], used[FOR_KERNEL], used[FOR_GRAFT], used[FOR_LOCK])
     return found
