@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 PS = 1000
 PIPELINE_STEPS = 64  # one kernel section submits them all
-READY_TO_CALL = 1 + tables.U_CALL  # what `simulate.host_step` looks for
+READY_TO_CALL = 1 + tables.U_CALL  # what `behaviours.host_step` looks for
 READY_TO_WORK = 1 + tables.U_BURST
 SIGN = 1 << 63
 

@@ -2,7 +2,7 @@
 
 A simulated spin is not a loop. The thread is in user mode with a burst that has no end, or ends when its patience does;
 whoever writes what it looks at calls `notice`, and the burst ends there. The time that has passed is charged as it
-passes, under `spin`: the thread's own account pays for a core that did nothing else (`simulate.pass_time`).
+passes, under `spin`: the thread's own account pays for a core that did nothing else (`passing.pass_time`).
 
     spin(p, 2 us) .......... notice(p)          1.3 us under `spin`, then p takes its next step
     spin(p, 2 us) ....................|         2 us under `spin`, then p takes its next step, and sleeps
