@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -115,10 +116,75 @@ def test_another_system_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         calibrate.measured(3)
 
 
+class Machine:
+    """A processor on which time passes only when something is done, at costs that are known."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def probe(self, ns: float, times: int = 8) -> samples.Probe:
+        """Return a probe of something that takes `ns`."""
+        return samples.Probe(lambda n: self.spend(n * ns), times, clock=lambda _peers: round(self.now))
+
+    def spend(self, ns: float) -> None:
+        self.now += ns
+
+
+def test_a_batch_is_the_time_of_the_thing_and_of_nothing_else() -> None:
+    machine = Machine()
+    probes = {"cheap": machine.probe(25.0), "dear": machine.probe(4000.0, times=2)}
+    for _ in range(3):
+        machine.spend(1e9)  # in between, others run
+        assert samples.in_rounds(probes, 2) == {"cheap": (25.0, 25.0), "dear": (4000.0, 4000.0)}
+
+
+def test_primitives_are_recovered_on_a_machine_whose_costs_are_known() -> None:
+    crossing, byte, block, wake, switch, futex, give_way = 100.0, 0.25, 200.0, 150.0, 700.0, 1200.0, 120.0
+    own = 2 * (crossing + system.SMALL * byte / 2)
+    half = own + block + wake + switch
+    machine = Machine()
+    costs_of = {
+        "null_syscall": crossing, "clock": 20.0, "clock_read": 10.0, "pipe_own": own,
+        "pipe_large": own + (system.LARGE - system.SMALL) * byte, "yield": give_way,
+        "pipes": 2 * half, "futex": 2 * futex, "yield_pair": 2 * (give_way + switch),
+    }  # fmt: skip
+    raw = samples.in_rounds({name: machine.probe(ns) for name, ns in costs_of.items()}, 3)
+    found = {name: samples.figure(series) for name, series in system.derived(raw).items()}
+    expected = {
+        "null_syscall": crossing, "clock": 20.0, "clock_read": 10.0, "pipe_own": own, "yield": give_way,
+        "yield_pair": 2 * (give_way + switch), "pipe_half": half, "futex_half": futex, "switch": switch,
+        "handover": block + wake + switch, "wake": block + wake, "copy_byte": byte,
+    }  # fmt: skip
+    assert {name: figure.value for name, figure in found.items()} == pytest.approx(expected)
+    assert all(figure.low == figure.high for figure in found.values())
+
+
+def test_prices_of_instructions_and_helpers_are_recovered_from_batches_that_they_make() -> None:
+    alu, lookup, begun = 1.0, 40.0, 1.0 / code.WIDTH
+    kernels = code.microkernels()
+    raw = {
+        f"{engine} {k.name}": (500.0 + speed * sum(n * (alu + kind) for kind, n in k.counts.items()),) * 2
+        for engine, speed in (("native", 1.0), ("interpreted", 5.0))
+        for k in kernels
+    }
+    for name, statement in code._HELPERS.items():
+        beyond = lookup + code._around(statement) * begun
+        raw |= {f"{name} {calls}": (90.0 + calls * beyond,) * 2 for calls in (code._FEW, code._MANY)}
+    found = code.derived({**raw, "activate_user": (7.0, 7.0)})
+    assert found["activate_user"] == (7.0, 7.0)
+    assert found["map_lookup"] == pytest.approx((lookup, lookup))
+    for kind in (CostClass.MUL, CostClass.DIV, CostClass.ATOMIC):
+        assert found[f"native_{kind.name.lower()}"] == pytest.approx((alu + kind,) * 2)
+        assert found[f"interpreted_{kind.name.lower()}"] == pytest.approx((5 * (alu + kind),) * 2)
+
+
 @linux
 def test_numba_a_calibration_of_this_machine_is_a_profile_found_by_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    engines = ("native_", "interpreted_", "map_", "activate_user")
+    given = {name: (figure.value,) * 3 for name, figure in GIVEN.items() if name.startswith(engines)}
+    monkeypatch.setattr(code, "measure", lambda _rounds: given)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     before = os.sched_getaffinity(0)
     result = CliRunner().invoke(cli.main, ["calibrate", "--rounds", "3"])
@@ -126,12 +192,44 @@ def test_numba_a_calibration_of_this_machine_is_a_profile_found_by_its_name(
     assert os.sched_getaffinity(0) == before
     profile = costs.load("linux-host")
     assert profile.digest in result.stderr
-    assert profile.primitives["interpreted_alu"].certainty is costs.Certainty.MEASURED
+    assert profile.primitives["interpreted_alu"].value == 1000
+    assert profile.primitives["switch"].certainty is costs.Certainty.MEASURED
     assert bool(bpf.unavailable()) == (profile.primitives["activate"].certainty is costs.Certainty.ASSUMED)
+
+
+@pytest.mark.parametrize("engine", code.ENGINES.values())
+def test_numba_a_microkernel_is_run_as_often_as_a_batch_says(engine: str) -> None:
+    probe = code._probe(code.microkernels()[1].program, engine)
+    assert probe.times > 1
+    assert probe.batch() > 0
+
+
+def switches(process: int | str) -> int:
+    """Return how often a process has lost the processor, of its own will or not (proc(5))."""
+    lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    return sum(int(line.split()[1]) for line in lines if "ctxt_switches" in line)
+
+
+@linux
+@pytest.mark.parametrize("name", ["pipes", "futex", "yield_pair"])
+def test_numba_on_one_core_neither_side_of_a_round_trip_keeps_the_processor(name: str) -> None:
+    """Between a question and its answer the other must have run, whoever else did: so each has left it once a trip.
+
+    Two that give way to each other need not (the scheduler may run one twice), but what is measured then is no switch.
+    """
+    with system.one_core(), ExitStack() as opened:
+        probe = system.probes(opened)[name]
+        (peer,) = probe.peers
+        probe.run(10)
+        before = switches("self"), switches(peer)
+        probe.run(probe.times)
+        own, other = switches("self") - before[0], switches(peer) - before[1]
+    least = probe.times - 1 if name != "yield_pair" else probe.times // 2
+    assert own >= least
+    assert other >= least
 
 
 @linux
 def test_numba_a_round_trip_is_more_than_its_system_calls() -> None:
     found = {name: samples.figure(series).value for name, series in system.measure(3).items()}
     assert found["pipe_half"] > found["pipe_own"] > found["null_syscall"] > 0
-    assert found["switch"] >= 0  # what is left of half a round trip; next to nothing where the machine is busy

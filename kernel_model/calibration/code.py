@@ -151,9 +151,13 @@ def _probe(program: Program, tier: str) -> Probe:
 def measure(rounds: int) -> dict[str, Series]:
     """Return the primitives of the module's text by name, ns, one value a round."""
     with one_core():
-        raw = in_rounds(probes(), rounds)
+        return derived(in_rounds(probes(), rounds))
+
+
+def derived(raw: Mapping[str, Series]) -> dict[str, Series]:
+    """Return the primitives of the module's text from what the probes gave, round by round."""
     kernels, found = microkernels(), dict[str, list[float]]()
-    for number in range(rounds):
+    for number in range(len(raw["activate_user"])):
         now = {name: series[number] for name, series in raw.items()}
         for engine in ENGINES:
             times = {kernel.name: now[f"{engine} {kernel.name}"] for kernel in kernels}
@@ -186,7 +190,7 @@ def _solved(kernels: Sequence[Microkernel], times: Mapping[str, float]) -> dict[
 def _around(statement: str) -> float:
     """Return how many instructions a handler executes around each call of the helper."""
     few, many = (
-        jit.activate(program, "reply", jit.Message(), jit.GraftState(program), engine="numba").instructions
+        jit.activate(program, "reply", jit.Message(), jit.GraftState(program), engine="python").instructions
         for program in (_handler(statement, calls) for calls in (_FEW, _MANY))
     )
     return (many - few) / (_MANY - _FEW) - 1

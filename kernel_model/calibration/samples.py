@@ -6,7 +6,8 @@ without a switch) is worked out round by round. The statistic of a figure over t
 5th and the 95th percentile (nearest rank) are its interval.
 
 Times are processor time of all processes concerned, which run on one core: what others do there in between does not
-count, while a round trip keeps that core busy throughout and so takes as long as both processes run.
+count, while a round trip keeps that core busy throughout and so takes as long as both processes run. The clock is a
+field of the probe, so that the arithmetic can be tested on a machine whose costs are known.
 """
 
 from __future__ import annotations
@@ -23,6 +24,15 @@ STATISTIC = "median of the rounds; 5th to 95th percentile"
 Series = tuple[float, ...]
 """One value a round, ns."""
 
+Clock = Callable[[Sequence[int]], int]
+"""(peers): ns that this process and they have used."""
+
+
+def processor_ns(peers: Sequence[int]) -> int:
+    """Return the processor time that this process and `peers` have used (clock_getcpuclockid(3): -pid - 1 << 3 | 2)."""
+    own = time.clock_gettime_ns(time.CLOCK_PROCESS_CPUTIME_ID)
+    return own + sum(time.clock_gettime_ns((~peer) << 3 | 2) for peer in peers)
+
 
 @dataclass(frozen=True, slots=True)
 class Probe:
@@ -31,12 +41,13 @@ class Probe:
     run: Callable[[int], object]
     times: int
     peers: tuple[int, ...] = ()
+    clock: Clock = processor_ns
 
     def batch(self) -> float:
         """Do one batch and return ns per time."""
-        before = processor_ns(self.peers)
+        before = self.clock(self.peers)
         self.run(self.times)
-        return (processor_ns(self.peers) - before) / self.times
+        return (self.clock(self.peers) - before) / self.times
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +57,6 @@ class Measured:
     value: float
     low: float
     high: float
-
-
-def processor_ns(peers: Sequence[int]) -> int:
-    """Return the processor time that this process and `peers` have used (clock_getcpuclockid(3): -pid - 1 << 3 | 2)."""
-    own = time.clock_gettime_ns(time.CLOCK_PROCESS_CPUTIME_ID)
-    return own + sum(time.clock_gettime_ns((~peer) << 3 | 2) for peer in peers)
 
 
 def in_rounds(probes: Mapping[str, Probe], rounds: int) -> dict[str, Series]:

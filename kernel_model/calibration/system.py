@@ -22,7 +22,7 @@ import ctypes
 import mmap
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 
 import numpy as np
@@ -127,7 +127,11 @@ def _yields(opened: ExitStack) -> Probe:
 def measure(rounds: int) -> dict[str, Series]:
     """Return the primitives of the module's text by name, ns, one value a round."""
     with one_core(), ExitStack() as opened:
-        raw = in_rounds(probes(opened), rounds)
+        return derived(in_rounds(probes(opened), rounds))
+
+
+def derived(raw: Mapping[str, Series]) -> dict[str, Series]:
+    """Return the primitives of the module's text from what the probes gave, round by round."""
     found = {name: raw[name] for name in ("null_syscall", "clock", "clock_read", "pipe_own", "yield", "yield_pair")}
     found["pipe_half"] = by_round(lambda trip: trip / 2, raw["pipes"])
     found["futex_half"] = by_round(lambda trip: trip / 2, raw["futex"])
