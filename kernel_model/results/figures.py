@@ -12,7 +12,7 @@ varied) gives no figure.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from kernel_model.core.prices import CATEGORIES
@@ -45,6 +45,7 @@ _SHADES: Final[dict[str, str]] = dict(
                      "#dddddd"), strict=True)
 )  # fmt: skip
 INK, GRID = "#1a1a1b", "#d0d0d1"  # a page replaces these by the colours of its theme
+ABREAST = 4  # panels side by side; more would be too small to read on a page
 MAP_SIZE = 120  # cells along each axis
 
 
@@ -69,11 +70,20 @@ def figure_of(kind: str, comparison: Comparison) -> Figure | None:
             return load(comparison)
 
 
-def _figure(columns: int, rows: int, width: float, height: float, **options: Any) -> tuple[Figure, Any]:
+def _panels(count: int, width: float, height: float, *, parts: int = 1) -> tuple[Figure, list[list[Axes]]]:
+    """Return a figure and `count` panels, side by side up to `ABREAST`; each has `parts` axes above one another."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(max(width * columns, 6.4), height * rows), layout="constrained")
-    return figure, figure.subplots(rows, columns, squeeze=False, **options)
+    columns = min(count, ABREAST)
+    bands = -(-count // ABREAST)
+    figure = Figure(figsize=(max(width * columns, 6.4), height * parts * bands), layout="constrained")
+    axes = figure.subplots(parts * bands, columns, squeeze=False)
+    panels = [[axes[band * parts + part][column] for part in range(parts)]
+              for band in range(bands) for column in range(columns)]  # fmt: skip
+    for unused in panels[count:]:
+        for each in unused:
+            each.set_axis_off()
+    return figure, panels[:count]
 
 
 def _tidy(axes: Axes, title: str = "") -> None:
@@ -93,8 +103,15 @@ def _legend(figure: Figure, axes: Sequence[Axes], columns: int) -> None:
     figure.legend(list(found.values()), list(found), loc="outside upper center", ncols=columns, frameon=False)
 
 
-def _title(point: Point) -> str:
-    return f"{point.profile}\n{point.topology}"
+def _titles(points: Sequence[Point]) -> list[str]:
+    """Return a title for each panel: profile, topology, the length of the chain, and whatever else tells them apart."""
+    differing = [field.name for field in fields(Point) if len({getattr(point, field.name) for point in points}) > 1]
+    told = [name for name in differing if name not in _ALWAYS_TOLD]
+    return ["\n".join([point.profile, point.place_and_length, *(f"{name} {getattr(point, name)}" for name in told)])
+            for point in points]  # fmt: skip
+
+
+_ALWAYS_TOLD: Final = frozenset({"profile", "servers", "serving", "place", "cores", "hops"})
 
 
 # --- 1: latency and speed-up over the chain ---------------------------------------------------------------------------
@@ -107,17 +124,21 @@ def chain(comparison: Comparison) -> Figure | None:
     tables = [table for table in comparison.tables() if table.groups[0].hops]
     if not tables:
         return None
-    figure, axes = _figure(len(tables), 2, 3.3, 2.9, sharex=True)
-    for column, table in enumerate(tables):
-        _latency(axes[0][column], comparison.mechanisms, table.groups)
-        _speed_up(axes[1][column], comparison.mechanisms, table.groups)
-        _tidy(axes[0][column], _title(table.point))
-        _tidy(axes[1][column])
-        axes[1][column].set_xlabel("requests in a chain")
-        axes[1][column].xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes[0][0].set_ylabel("median latency, us")
-    axes[1][0].set_ylabel(f"speed-up over `{BASELINE}`")
-    _legend(figure, list(axes[0]), 7)
+    figure, panels = _panels(len(tables), 3.3, 2.9, parts=2)
+    titles = _titles([replace(table.point, hops=None) for table in tables])
+    for (upper, lower), table, title in zip(panels, tables, titles, strict=True):
+        _latency(upper, comparison.mechanisms, table.groups)
+        _speed_up(lower, comparison.mechanisms, table.groups)
+        _tidy(upper, title)
+        _tidy(lower)
+        lower.sharex(upper)
+        upper.tick_params(labelbottom=False)
+        lower.set_xlabel("requests in a chain")
+        lower.xaxis.set_major_locator(MaxNLocator(integer=True))
+    for upper, lower in panels[::ABREAST]:
+        upper.set_ylabel("median latency, us")
+        lower.set_ylabel(f"speed-up over `{BASELINE}`")
+    _legend(figure, [upper for upper, _ in panels], 7)
     return figure
 
 
@@ -161,11 +182,13 @@ def break_even(comparison: Comparison) -> Figure | None:
     maps = [found for table in comparison.tables() if (found := _map(table))]
     if not maps:
         return None
-    figure, axes = _figure(len(maps), 1, 3.9, 4.2)
+    figure, panels = _panels(len(maps), 3.9, 4.2)
+    titles = _titles([found.group.point for found in maps])
     shown: list[str] = []
-    for column, found in enumerate(maps):
-        shown += _draw_map(axes[0][column], found)
-    axes[0][0].set_ylabel("a server's work for a request, ns")
+    for [axes], found, title in zip(panels, maps, titles, strict=True):
+        shown += _draw_map(axes, found, title)
+    for [axes] in panels[::ABREAST]:
+        axes.set_ylabel("a server's work for a request, ns")
     from matplotlib.patches import Patch
 
     names = [name for name in comparison.mechanisms if name in shown]
@@ -179,7 +202,7 @@ def _map(table: Table) -> Map | None:
     return map_of(group, profile_of(group.point.profile))
 
 
-def _draw_map(axes: Axes, found: Map) -> list[str]:
+def _draw_map(axes: Axes, found: Map, title: str) -> list[str]:
     """Draw one map and return the mechanisms that win somewhere in it."""
     import numpy as np
     from matplotlib.colors import ListedColormap
@@ -207,10 +230,7 @@ def _draw_map(axes: Axes, found: Map) -> list[str]:
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlabel("round trip of an empty call, ns")
-    axes.set_title(
-        f"{_title(point)}\n{point.hops} hops; star: as measured\n"
-        "lines: best rival's time / graft's; dotted: call = graft"
-    )
+    axes.set_title(f"{title}\nstar: as measured; lines: best rival's time / graft's;\ndotted: call = graft")
     return [names[number] for number in np.unique(best)]
 
 
@@ -223,13 +243,14 @@ def accounts(comparison: Comparison) -> Figure | None:
     columns = [(group, [row for row in group.rows if row.outcome]) for group in groups]
     if not any(rows for _, rows in columns):
         return None
-    figure, axes = _figure(len(columns), 1, 3.6, 3.8)
-    for column, (group, rows) in enumerate(columns):
-        _stack(axes[0][column], rows)
-        hops = f", {group.hops} hops" if group.hops else ""
-        _tidy(axes[0][column], f"{_title(group.point)}{hops}")
-    axes[0][0].set_ylabel("charged per operation, us")
-    _legend(figure, list(axes[0]), 9)
+    figure, panels = _panels(len(columns), 3.6, 3.8)
+    titles = _titles([group.point for group, _ in columns])
+    for [axes], (_, rows), title in zip(panels, columns, titles, strict=True):
+        _stack(axes, rows)
+        _tidy(axes, title)
+    for [axes] in panels[::ABREAST]:
+        axes.set_ylabel("charged per operation, us")
+    _legend(figure, [axes for [axes] in panels], 9)
     return figure
 
 
@@ -257,16 +278,16 @@ def load(comparison: Comparison) -> Figure | None:
     if not curves:
         return None
     places = list(dict.fromkeys(replace(point, mechanism=BASELINE) for point in curves))
-    figure, axes = _figure(len(places), 1, 3.6, 3.8)
+    figure, panels = _panels(len(places), 3.6, 3.8)
     for point, rows in curves.items():
-        _curve(axes[0][places.index(replace(point, mechanism=BASELINE))], point.mechanism, rows)
-    for column, place in enumerate(places):
-        hops = f", {place.hops} hops" if place.hops else ""
-        axes[0][column].set_yscale("log")
-        axes[0][column].set_xlabel("offered load, thousand operations/s")
-        _tidy(axes[0][column], f"{_title(place)}{hops}")
-    axes[0][0].set_ylabel("latency from the intended time, us\n(median; dotted: 99 %)")
-    _legend(figure, list(axes[0]), 6)
+        _curve(panels[places.index(replace(point, mechanism=BASELINE))][0], point.mechanism, rows)
+    for [axes], title in zip(panels, _titles(places), strict=True):
+        axes.set_yscale("log")
+        axes.set_xlabel("offered load, thousand operations/s")
+        _tidy(axes, title)
+    for [axes] in panels[::ABREAST]:
+        axes.set_ylabel("latency from the intended time, us\n(median; dotted: 99 %)")
+    _legend(figure, [axes for [axes] in panels], 6)
     return figure
 
 
