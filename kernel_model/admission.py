@@ -1,6 +1,7 @@
 """Admission in time: from a proven vector of counts to the worst time that an activation can take.
 
     bound = sum over counts of (count x worst price of that primitive), entry, metering and commit included
+            + where caches are finite, footprint x worst price of a line: it may be cold (`footprints`)
 
 A verified handler whose bound is above `ATTACH_NS` is refused at attach; at each event the kernel compares the bound
 with what is left of the eager window and of the fuel (`core.activation.admit`).

@@ -1,7 +1,8 @@
 """Putting a verified graft into its place: checks first, then the rows that the core will find it by.
 
 Only what `verifier.verify` made is taken. Every slot must be filled, every handler must be one that its place has an
-event for, and in the kernel its proven bound, at the profile's worst prices, must be below `admission.ATTACH_NS`.
+event for, and in the kernel its proven bound, at the profile's worst prices and with a cold cache if caches are finite,
+must be below `admission.ATTACH_NS`.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from kernel_model import capabilities
 from kernel_model.admission import ATTACH_NS, PERIOD_NS, bound_ps, handler_rows
 from kernel_model.core import detaching, heap, lists, prices, tables
 from kernel_model.core.tables import NONE
+from kernel_model.footprints import graft_lines, install, refill_ps
 from kernel_model.handles import Attachment, Process, Target
 from kernel_model.suggestions import meant
 
@@ -49,6 +51,7 @@ class _Plan:
     bounds: Mapping[str, int]  # handler -> ps
     rows: tuple[tuple[Handler, int, int, int], ...]
     engine: str
+    footprint: int  # cache lines; 0 where caches are hot
 
 
 def place(
@@ -114,8 +117,11 @@ def _check(
     program = verified.program
     if engine not in prices.ENGINES:
         raise fail("G0801", f"there is no engine `{engine}`", helps=meant(engine, prices.ENGINES))
+    footprint = 0 if kernel.cache is None else graft_lines(verified, engine, kernel.cache)
+    refill = refill_ps(footprint, kernel.worst)
     bounds = {
-        name: bound_ps(program, proved.bounds, kernel.worst, engine) for name, proved in verified.handlers.items()
+        name: bound_ps(program, proved.bounds, kernel.worst, engine) + refill
+        for name, proved in verified.handlers.items()
     }
     rows = tuple(handler_rows(program))
     behaviour = int(kernel.tables.process[to.row]["behaviour"])
@@ -128,7 +134,7 @@ def _check(
         elif handler.hook.event is Event.REQUEST and verified.handlers[handler.name].bounds.sends:
             raise fail("G0807", f"handler `{handler.name}` sends: what a server sends by itself nobody waits for",
                        helps=("attach the graft instead",))  # fmt: skip
-    return _Plan(verified, filled, bounds, rows, engine)
+    return _Plan(verified, filled, bounds, rows, engine, footprint)
 
 
 def _install(kernel: Kernel, plan: _Plan, graft: int, placement: Placement) -> None:
@@ -153,6 +159,8 @@ def _install(kernel: Kernel, plan: _Plan, graft: int, placement: Placement) -> N
     record["first_slot"], record["slots"] = slot, len(plan.filled)
     record["engine"] = prices.ENGINES.index(plan.engine)
     record["state_at"] = placement.state_at
+    if kernel.cache is not None:
+        install(kernel.storage, graft, plan.footprint)
 
 
 def _keep_maps(kernel: Kernel, old: Attachment, program: Program, placement: Placement) -> None:

@@ -9,6 +9,7 @@
 5. Utilisation: a core's idle time and its busy time make up its clock; 1 for each core's idle account.
 6. Where there are scheduling contexts: all of them together used what the cores were not idle, plus what is ahead of
    the sections under way; and the refills of each sum to its budget.
+7. Where caches are finite: what is warm on a core fits its cache, and is that of the footprints that are there.
 """
 
 from __future__ import annotations
@@ -56,6 +57,19 @@ def check(k: Tables, ahead: int) -> None:
         for context in k.context[1 : int(k.config[0]["contexts"]) + 1]:
             amounts = k.refill["amount"][context["first"] : context["first"] + context["refills"]]
             _equal("a budget and its refills", int(amounts.sum()), int(context["budget"]))
+    if k.config[0]["cache_lines"]:
+        _check_caches(k, cores)
+
+
+def _check_caches(k: Tables, cores: int) -> None:
+    warm = k.footprint["warm"]
+    if (warm > k.footprint["lines"]).any() or (warm < 0).any():
+        raise InternalError("more of a footprint is warm than there is of it; please report this")
+    for c in range(cores):
+        lines = int(k.core[c]["warm"])
+        _equal(f"what is warm on core {c}", lines, int(warm[(warm > 0) & (k.footprint["core"] == c)].sum()))
+        if lines > k.config[0]["cache_lines"]:
+            raise InternalError(f"{lines} lines are warm on core {c}; please report this")
 
 
 def busy(k: Tables) -> int:

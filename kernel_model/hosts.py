@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from grafting.diagnostics import InternalError, fail
 from jit.hot import tier
 from kernel_model import capabilities, hosting, linking
-from kernel_model.core import lists, paging, parcels, pools, promises, routes, scripts, tables
+from kernel_model.core import behaviours, lists, paging, parcels, pools, promises, routes, scripts, tables
 from kernel_model.core.tables import NEVER, NONE, Tables
 
 if TYPE_CHECKING:
@@ -122,7 +122,8 @@ class Host:
                        helps=("give it memory: kernel.pages(process, count)",))  # fmt: skip
         page = paging.touch(self.kernel.tables, self.row, first, count)
         if page == NONE:
-            self._process["stage"] = READY_TO_WORK
+            self._process["a"], self._process["b"] = first, count
+            self._process["stage"] = READY_TO_WORK if self.kernel.cache is None else behaviours.TOUCHED
         else:
             self._ask(tables.SYS_FAULT, page)
 

@@ -34,6 +34,7 @@ from kernel_model.contexts import Context, add_context
 from kernel_model.core import capabilities as core_capabilities
 from kernel_model.core import chance, endings, scripts, tables
 from kernel_model.core.tables import NONE
+from kernel_model.footprints import set_working_set
 from kernel_model.groups import Clients, Recording, Stream, add_clients, add_recording, add_stream
 from kernel_model.handles import (
     Attachment,
@@ -351,6 +352,13 @@ class Kernel(Simulation):
     def _about(self, capability: Capability, command: int) -> None:
         owner = max(int(self.tables.capability[capability.row]["owner"]), 0)
         self._command(owner, command + (capability.epoch << endings.EPOCH_SHIFT), capability.row)
+
+    def working_set(self, who: Process | Clients, size: int) -> None:
+        """Let a process, or each client of a group, use `size` bytes when it has its turn (`core.warmth`).
+
+        Otherwise it is what the profile says. With hot caches it means nothing. Raises GraftError G0801.
+        """
+        set_working_set(self.storage, self.cache, who, size)
 
     # --- memory -------------------------------------------------------------------------------------------------------
 

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from grafting.diagnostics import fail
 from kernel_model.core import tables
+from kernel_model.core.paging import PAGE_BYTES
+from kernel_model.footprints import add_page_sets
 from kernel_model.suggestions import meant
 
 if TYPE_CHECKING:
@@ -69,6 +71,8 @@ def add_pages(kernel: Kernel, process: Process, count: int, ahead: Ahead, instru
     first = kernel.storage.add("page", count, process=process.row)
     row["pages"], row["page_count"], row["instruction"] = first, count, instruction
     row["page_in"] = AHEAD.index(ahead)
+    if kernel.cache is not None:
+        add_page_sets(kernel.storage, kernel.cache, first, count, PAGE_BYTES)
     kernel.tables.memory[0]["pages"] = kernel.storage.used["page"]
 
 

@@ -93,10 +93,10 @@ class Places:
         if at is None:
             return self.storage.add_graft(**fields)
         row = self.storage.tables.graft[at]
-        queues = int(row["queues"])
+        queues, footprint = int(row["queues"]), int(row["footprint"])
         self.storage.tables.graft[at : at + 1] = 0
         row["next"] = row["served_next"] = NONE
-        row["queues"] = queues
+        row["queues"], row["footprint"] = queues, footprint
         for name, value in fields.items():
             row[name] = value
         return at

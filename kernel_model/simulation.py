@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from grafting.diagnostics import InternalError, fail
 from jit.hot import TierName, tier
-from kernel_model import books, costs, persistence
+from kernel_model import books, costs, footprints, persistence
 from kernel_model.accounting import Account
 from kernel_model.admission import EAGER_NS, FUEL_NS
 from kernel_model.contexts import Context, Use, uses
@@ -62,8 +62,9 @@ class Simulation:
     "deferred", in a continuation of the installer; "auto", eager where that is allowed, else deferred; "off", every
     event falls back. `eager_ns`: the longest that activations may delay whoever would run; `fuel_ns`: what all
     activations of one operation may cost. `locks`: one for the whole kernel, or one for each core (`core.locks`).
-    `trace`: keep `events()`; `vectors`: keep what each graft does, not only each account
-    (`accounting.graft_accounts`).
+    `caches`: "hot", whatever is used is warm; "finite", each core has a cache as large as the profile says, and what
+    was displaced is brought in again (`core.warmth`); or a `costs.Cache` of another size. `trace`: keep `events()`;
+    `vectors`: keep what each graft does, not only each account (`accounting.graft_accounts`).
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class Simulation:
         prices: Mapping[str, float] | None = None,
         eager_ns: float = EAGER_NS,
         fuel_ns: float = FUEL_NS,
+        caches: Literal["hot", "finite"] | costs.Cache = "hot",
         trace: bool = False,
         vectors: bool = False,
     ) -> None:
@@ -104,7 +106,7 @@ class Simulation:
         self.script_rows: dict[int, range] = {}
         self._carried: dict[str, Account] = {}
         self.known_capabilities: dict[tuple[int, int], Capability] = {}
-        self._set_prices(profile, prices)
+        self.cache = self._set_prices(profile, prices, caches)
         config = self.tables.config[0]
         config["eager"] = round(eager_ns * PS)
         config["fuel"] = round(fuel_ns * PS)
@@ -121,7 +123,14 @@ class Simulation:
             self.storage.add_core(account)
             self._accounts[name] = account
 
-    def _set_prices(self, profile: str | Path | costs.Profile, given: Mapping[str, float] | None) -> None:
+    def _set_prices(
+        self,
+        profile: str | Path | costs.Profile,
+        given: Mapping[str, float] | None,
+        caches: Literal["hot", "finite"] | costs.Cache,
+    ) -> costs.Cache | None:
+        """Set what primitives cost; return the cache of a core, None if caches are hot."""
+        known = None
         config = self.tables.config[0]
         if given is not None:
             table = np.zeros(prices.COUNT, np.int64)
@@ -135,8 +144,13 @@ class Simulation:
             loaded = profile if isinstance(profile, costs.Profile) else costs.load(profile)
             table, self.worst = loaded.prices, loaded.worst
             config["register_bytes"] = loaded.register_bytes
+            known = loaded.cache
         self.tables.price[:] = table
         config["exit_cost"] = self.worst[prices.EXIT]
+        cache = footprints.chosen(caches, known)
+        if cache is not None:
+            config["cache_lines"] = cache.lines
+        return cache
 
     # --- what is there ----------------------------------------------------------------------------------------------
 
@@ -196,6 +210,8 @@ class Simulation:
             core=core, priority=priority, behaviour=behaviour, account=account, context=own, on=own, passive=passive,
             **fields,
         )  # fmt: skip
+        if self.cache is not None:
+            footprints.add_working_sets(self.storage, self.cache, number, fields.get("count", 1))
         row = self.tables.process[number]
         for index, word in enumerate(chance.seeds(self.seed, number)):
             row[f"r{index}"] = word

@@ -13,6 +13,7 @@ from random_chains import chain_process, chaining
 import verifier
 from jit.hot import TierName
 from kernel_model import Attachment, Client, Context, Endpoint, Exponential, Kernel, Process, Server, Uniform
+from kernel_model.costs import Cache
 from kernel_model.groups import Recording
 from kernel_model.hosting import Call, Cancel, Compute, Jump, Receive, Reply, Row, Sleep, Submit, Think, Wait
 from kernel_model.serving import Append, Faults, Read, Store, Write
@@ -100,7 +101,7 @@ VERIFIED: dict[int, verifier.Verified] = {}
 PRICES = {
     "entry": 0.03, "exit": 0.02, "switch": 0.05, "schedule": 0.01, "dispatch_call": 0.1, "interrupt": 0.2, "ipi": 0.3,
     "notify": 0.04, "dispatch_send": 0.07, "dispatch_receive": 0.02, "dispatch_reply": 0.03, "activate": 0.02,
-    "reap": 0.01, "prepare": 0.02, "interpreted_alu": 0.001,
+    "reap": 0.01, "prepare": 0.02, "interpreted_alu": 0.001, "refill_line": 0.004,
 }  # fmt: skip
 
 
@@ -126,6 +127,7 @@ class Scenario:
             locks=self.draw.choice(("one", "core")),
             eager_ns=self.draw.choice((5_000, 5_000, 1)),
             fuel_ns=self.draw.choice((1_000_000, 1_000_000, 3_000)),
+            caches=random.Random(f"caches {seed}").choice(("hot", Cache(2048, 64, 512), Cache(4096, 64, 1000))),
             prices=None if profile or self.draw.random() < 0.5 else {k: 1000 * v for k, v in PRICES.items()},
             trace=True,
         )
@@ -246,6 +248,8 @@ class Scenario:
             self.kernel.jobs(client, slot=at["disk"], bodies=bytes(8), count=n, arrivals_ns=arrivals,
                              patience_ns=self.draw.choice((None, None, 400)), **times)  # fmt: skip
         self._start(client)
+        if self.kernel.cache and number == 0:
+            self.kernel.working_set(client, 1 << 20)  # displaces all others
         return client
 
     def _start(self, client: Client) -> None:

@@ -78,6 +78,7 @@ from kernel_model.core.tables import (
     X_SPENT_IN_USER,
     Tables,
 )
+from kernel_model.core.warmth import use
 
 ON_SUBMIT: Final = Event.SUBMIT.value
 ON_REPLY: Final = Event.REPLY.value
@@ -247,6 +248,8 @@ def activate(k: Tables, g: int, h: int, account: int, x: int) -> int:
     meter["cookie"] = NONE
     meter["eager_used"] += handler["bound"]
     trace(k, X_ACTIVATE, g, h, meter["tag"], meter["event"])
+    if config["cache_lines"] != 0:
+        graft["refilled"] += use(k, meter["core"], account, graft["footprint"])
     charge(k, account, IN_GRAFT, ACTIVATE, ONE)
     if config["charge_mode"] == METERED:
         charge(k, account, IN_GRAFT, CLOCK_READ, TWO)
@@ -275,6 +278,8 @@ def activate_user(k: Tables, g: int, h: int, p: int) -> int:
     meter["fuel"] = NEVER
     trace(k, X_ACTIVATE, g, h, meter["tag"], meter["event"])
     before = meter["section"]
+    if k.config[0]["cache_lines"] != 0:
+        k.graft[g]["refilled"] += use(k, meter["core"], account, k.graft[g]["footprint"])
     charge(k, account, IN_USER, ACTIVATE_USER, ONE)
     k.graft[g]["user_activations"] += 1
     verdict = run_handler(k, g, h, account, IN_USER)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from jit.hot import hot
 from kernel_model.core.hosted import hosted_step
 from kernel_model.core.library import client_step
+from kernel_model.core.paging import use_pages
 from kernel_model.core.rings import poller_step, rings_step
 from kernel_model.core.scripts import script_step
 from kernel_model.core.servers import server_step
@@ -19,10 +22,13 @@ from kernel_model.core.tables import (
     B_SERVER,
     SYS_CONTINUE,
     SYS_PARK,
+    U_BURST,
     U_CALL,
     U_HOST,
     Tables,
 )
+
+TOUCHED: Final = 10
 
 
 @hot
@@ -53,8 +59,14 @@ def next_step(k: Tables, p: int) -> int:
 
 @hot
 def host_step(k: Tables, p: int) -> int:
-    """A Python generator says what it does next: stage is 0 (ask it), 1 + U_BURST or 1 + U_CALL (it has said so)."""
+    """A Python generator says what it does next: stage is 0 (ask it), 1 + U_BURST or 1 + U_CALL (it has said so).
+
+    TOUCHED: it uses pages that are all in, `b` of them from page `a` on.
+    """
     process = k.process[p]
     stage = process["stage"]
     process["stage"] = 0
+    if stage == TOUCHED:
+        use_pages(k, p, process["a"], process["b"])
+        return U_BURST
     return U_HOST if stage == 0 else int(stage - 1)

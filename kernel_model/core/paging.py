@@ -15,6 +15,9 @@ depends on how the process has it (`page_in`):
     BY_HINT          the pages that it declared when it last ran: a capability to hint, and no code
     BY_GRAFT         whatever its `schedule` handlers hint (helper 1007), which may look at what they remember
 
+What the device reads it writes to memory: a page that has come in is cold, and who touches it brings it into his core's
+cache (`warmth`), whether a fault, a hint or a graft had it read.
+
 A hinted page that is touched while it is there, or on its way, is a *hit*; one that is evicted untouched is *wasted*.
 Hints wait behind faults, and read no more than `HINT_PAGES` at once, paid by the process whose turn it is.
 """
@@ -43,6 +46,7 @@ from kernel_model.core.tables import (
     X_PAGE,
     Tables,
 )
+from kernel_model.core.warmth import cool, use
 
 PAGE_BYTES: Final = 4096
 HINT_PAGES: Final = 64  # of one hint: bounds the work of a section
@@ -67,6 +71,14 @@ def touch(k: Tables, p: int, number: int, count: int) -> int:
             page["hinted"] = 0
             memory["hits"] += 1
     return NONE
+
+
+@hot
+def use_pages(k: Tables, p: int, number: int, count: int) -> None:
+    """Process `p` uses pages that are all in, in user mode: what of them is not in its core's cache is brought in."""
+    process = k.process[p]
+    for g in range(process["pages"] + number, process["pages"] + number + count):
+        use(k, process["core"], payer(k, p), k.page[g]["footprint"])
 
 
 @hot
@@ -157,6 +169,7 @@ def evict(k: Tables) -> int:
                 break
             page["used"] = 0
     page["state"] = PAGE_OUT
+    cool(k, page["footprint"])
     memory["evicted"] += 1
     if page["hinted"] != 0:
         page["hinted"] = 0

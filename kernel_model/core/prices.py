@@ -42,6 +42,7 @@ _FIXED = (
     Primitive("switch", "1", "a core changes from one thread (or idle) to another, charged to the incoming thread"),
     Primitive("schedule", "1", "the run queue is consulted because no direct switch applies, charged to the incoming"),
     Primitive("ipi", "1", "a wake-up is sent to another core, charged to whoever causes it; `interrupt` follows there"),
+    Primitive("refill_line", "line", "a cache line of a working set is brought in again, charged to its user; refill"),
     # --- operations: decode, checks, queueing -------------------------------------------------------------------------
     Primitive("dispatch_call", "1", "a call is decoded and its request reaches an endpoint, charged to the caller"),
     Primitive("dispatch_reply", "1", "a reply is decoded and the request ended, charged to the replier"),
@@ -101,7 +102,7 @@ INDEX: dict[str, int] = {p.name: i for i, p in enumerate(PRIMITIVES)}
 
 (
     WORK, IDLE, LOCK_WAIT, SPIN,
-    ENTRY, EXIT, INTERRUPT, SWITCH, SCHEDULE, IPI,
+    ENTRY, EXIT, INTERRUPT, SWITCH, SCHEDULE, IPI, REFILL_LINE,
     DISPATCH_CALL, DISPATCH_REPLY, DISPATCH_SEND, DISPATCH_RECEIVE, DISPATCH_FORWARD, NOTIFY, SLOW_PATH, COPY_BYTE,
     DEFER, HOOK_CHECK, TIMER_ARM, TIMER_CANCEL, PAGE_FAULT, PAGE_READ, PAGE_MAP, PAGE_SCAN, DEVICE_START,
     DERIVE, VISIT, PROMISE, WIRE, ROUTE,
@@ -118,10 +119,12 @@ UNIT_PRICED = ("work", "idle", "lock_wait", "spin")  # always 1 ps: a profile do
 
 # --- categories of an account -----------------------------------------------------------------------------------------
 
-CATEGORIES = ("user", "kernel", "graft", "switch", "copy", "hook_check", "lock", "spin", "interrupt", "idle")
+CATEGORIES = ("user", "kernel", "graft", "switch", "copy", "hook_check", "lock", "spin", "interrupt", "refill", "idle")
 (
-    IN_USER, IN_KERNEL, IN_GRAFT, IN_SWITCH, IN_COPY, IN_HOOK_CHECK, IN_LOCK, IN_SPIN, IN_INTERRUPT, IN_IDLE,
+    IN_USER, IN_KERNEL, IN_GRAFT, IN_SWITCH, IN_COPY, IN_HOOK_CHECK, IN_LOCK, IN_SPIN, IN_INTERRUPT, IN_REFILL,
+    IN_IDLE,
 ) = range(len(CATEGORIES))  # fmt: skip
 """user: work of threads, handlers in user mode included; kernel: crossings and operations; graft: activations, their
 instructions and helpers; switch: thread switches and scheduling; copy: bodies; hook_check: the tax; lock, spin:
-waiting that burns a core; interrupt: interrupts and IPIs; idle: nothing to run."""
+waiting that burns a core; interrupt: interrupts and IPIs; refill: working sets brought into a core's cache again; idle:
+nothing to run."""

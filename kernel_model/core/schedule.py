@@ -31,6 +31,7 @@ from kernel_model.core.tables import (
     X_WAKE,
     Tables,
 )
+from kernel_model.core.warmth import use
 
 
 @hot
@@ -188,6 +189,8 @@ def enter_user(k: Tables, c: int, chosen: int, current: int, beneficiary: int) -
         charge(k, account, IN_SWITCH, SWITCH, 1)
         trace(k, X_SWITCH, c, core["last"], chosen, 0)
         core["last"] = chosen
+    if k.config[0]["cache_lines"] != 0:
+        use(k, c, account, k.process[chosen]["footprint"])
     if k.process[chosen]["behaviour"] != B_POLLER:  # which is a kernel thread
         charge(k, beneficiary if beneficiary != NONE and chosen == current else account, IN_KERNEL, EXIT, 1)
 

@@ -25,7 +25,7 @@ from kernel_model.core.billing import charge, payer
 from kernel_model.core.chance import sample
 from kernel_model.core.library import is_visible
 from kernel_model.core.lists import append, first, pop, unlink
-from kernel_model.core.paging import touch
+from kernel_model.core.paging import touch, use_pages
 from kernel_model.core.parcels import drop_completion, drop_draft
 from kernel_model.core.pools import take_request
 from kernel_model.core.prices import IN_USER, REAP
@@ -100,6 +100,8 @@ def do_row(k: Tables, p: int, row: Any) -> int:
             process["call"] = SYS_FAULT
             process["a"] = page
             return U_CALL
+        if k.config[0]["cache_lines"] != 0:
+            use_pages(k, p, row["a"], row["b"])
     process["row"] += 1
     if op == THINK:
         process["owed"] += sample(k, p, row["a"])

@@ -19,7 +19,8 @@ POOLS = range(len(POOL_TABLES))
 RECORDS = {
     "process": tables.PROCESS, "endpoint": tables.ENDPOINT, "core": tables.CORE,
     "queue": tables.QUEUE, "graft": tables.GRAFT, "handler": tables.HANDLER,
-    "slot": tables.SLOT, "page": tables.PAGE, "context": tables.CONTEXT, "refill": tables.REFILL,
+    "slot": tables.SLOT, "page": tables.PAGE, "footprint": tables.FOOTPRINT,
+    "context": tables.CONTEXT, "refill": tables.REFILL,
     "job": tables.JOB, "stream": tables.STREAM, "recorder": tables.RECORDER, "row": tables.ROW, "step": tables.STEP,
     "service": tables.SERVICE, "distribution": tables.DISTRIBUTION,
 }  # fmt: skip
@@ -79,6 +80,7 @@ class Storage:
             handlers=MACHINE_HANDLERS,
         ))  # fmt: skip
         self.add_context(0, 0)
+        self.add_footprints(1, 0)
 
     def _replace(self, **changed: Any) -> None:
         self.tables = self.tables._replace(**changed)
@@ -219,6 +221,10 @@ class Storage:
         for name, value in fields.items():
             row[name] = value
         return p
+
+    def add_footprints(self, count: int, lines: int) -> int:
+        """Return the first of `count` footprints of so many lines, all cold."""
+        return self.add("footprint", count, lines=lines, core=NONE)
 
     def add_continuation(self, p: int) -> None:
         """Give process `p` a continuation for deferred events, unless it has one."""

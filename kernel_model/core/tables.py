@@ -77,7 +77,8 @@ CONFIG = _record(
     "scratch map_seed "  # arena offset of 32 bytes for the library's map updates; seed of all hash maps
     "vectors "  # whether `vector` is kept
     "contexts "  # how many scheduling contexts there are: 0, and nothing is asked about budgets
-    "locks"  # ONE_LOCK or PER_CORE
+    "locks "  # ONE_LOCK or PER_CORE
+    "cache_lines"  # of a core's own cache; 0: whatever is used is warm, and nobody asks (`warmth`)
 )
 PROCESS = _record(
     "state core priority account next prev queues behaviour row stage left owed "
@@ -118,6 +119,7 @@ PROCESS = _record(
     "pages page_count page_in instruction hinted_from hinted_count foretold lead_timer "
     "recorder "  # where latencies of its operations go
     "space "  # the process whose capabilities it uses: itself, or the first of its group
+    "footprint "  # what it uses when it runs
     "r0 r1 r2 r3 r4 r5"
 )
 CAPABILITY = _record(
@@ -180,7 +182,8 @@ CORE = _record(
     "lock_free began ended "
     # the longest time that nothing could interrupt it, waiting for locks included; the longest wait for the lock it
     # enters with; the highest priority of its threads, the longest time that one of those was ready before it ran, ps
-    "longest_section longest_wait top_priority worst_release"
+    "longest_section longest_wait top_priority worst_release "
+    "warm"  # lines of footprints in its cache, at most `config.cache_lines`
 )
 QUEUE = _record("head tail")
 MEMORY = _record(
@@ -189,7 +192,12 @@ MEMORY = _record(
     "near lead "  # places before the head of a run queue, ps before a timer: when a turn is foretold
     "faults hits wasted evicted foretold unforetold"  # so far; turns whose handler could not run
 )
-PAGE = _record("next prev process state used hinted")
+PAGE = _record("next prev process state used hinted footprint")
+FOOTPRINT = _record(
+    # of what process, graft or page uses when it has its turn: lines in all, at most `config.cache_lines`; the core in
+    # whose cache it is, NONE if it is cold, and how many of its lines. Row 0 is of nothing, and has none (`warmth`)
+    "next prev lines core warm"
+)
 CONTEXT = _record(
     "budget period "  # ps; budget 0: unlimited
     # its refills, from row `first`, the oldest first; until when what was drawn so far would have lasted; its threads
@@ -206,6 +214,8 @@ GRAFT = _record(
     "sent sent_bytes "
     # arena offset of its maps' storage
     "state_at "
+    # what an activation uses, and how many lines of it had to be brought in
+    "footprint refilled "
     # since it was detached (serial): what is left to do before it is gone, see `leaving`; completions that name it
     "left_at outstanding jobs pending"
 )
@@ -265,6 +275,7 @@ class Tables(NamedTuple):
     slot: Any  # capability of each graft's slot
     memory: Any
     page: Any  # of all processes, each one's next to each other
+    footprint: Any
     context: Any  # scheduling contexts; the first is unlimited and of all processes without one
     refill: Any
     consumed: Any  # ps by context and kind, see `contexts`
@@ -309,10 +320,11 @@ Q_REQUESTS, Q_RECEIVERS, Q_CALLERS = range(3)  # of an endpoint
 Q_TIMERS, Q_HELD, Q_OUTBOX = range(3)  # of a graft
 Q_CHILDREN, Q_WAITING = range(2)  # of a capability
 Q_READY: Final = 0  # of a core; + priority
+Q_WARM: Final = PRIORITIES  # of a core: footprints in its cache, the last used in front
 Q_POSTPONED: Final = 0  # of a scheduling context
 OBJECT_QUEUES: Final = 3
 CAPABILITY_QUEUES: Final = 2
-CORE_QUEUES: Final = PRIORITIES
+CORE_QUEUES: Final = PRIORITIES + 1
 
 # behaviours of a process: what its user mode does
 B_IDLE, B_SCRIPT, B_CLIENT, B_SERVER, B_HOST, B_RINGS, B_POLLER, B_CONTINUATION, B_HOSTED = range(9)
@@ -430,10 +442,10 @@ STATUS_OF: Final = (0, 0, ETIMEDOUT, ECANCELED, EPIPE, ECONNRESET, ECONNREFUSED,
 (
     X_SUBMIT, X_ARRIVE, X_RECEIVE, X_REPLY, X_END, X_COMPLETE, X_ACTIVATE, X_VERDICT, X_SWITCH, X_WAKE, X_TIMER,
     X_SECTION, X_FALLBACK, X_JOB, X_KILL, X_REVOKE, X_CONSUME, X_POSTPONE, X_ABANDON, X_DEFER,
-    X_SPENT, X_SPENT_IN_USER, X_PAGE, X_FORETELL,
-) = range(24)  # fmt: skip
+    X_SPENT, X_SPENT_IN_USER, X_PAGE, X_FORETELL, X_REFILL,
+) = range(25)  # fmt: skip
 TRACE_NAMES: Final = (
     "submit", "arrive", "receive", "reply", "end", "complete", "activate", "verdict", "switch", "wake", "timer",
     "section", "fallback", "job", "kill", "revoke", "consume", "postpone", "abandon",
-    "defer", "spent", "spent in user", "page", "foretell",
+    "defer", "spent", "spent in user", "page", "foretell", "refill",
 )  # fmt: skip

@@ -25,21 +25,27 @@ from typing import Any
 from grafting.diagnostics import GraftError, Source, fail
 
 KINDS = ("composites", "parts", "primitives")
-TABLES = (*KINDS, "sources", "instructions")
+TABLES = (*KINDS, "sources", "instructions", "sizes")
 
 
 @dataclass(slots=True)
 class Gathered:
-    """All figures that apply, as they stand in the files; `origin`: figure -> base, for those that came from one."""
+    """All figures that apply, as they stand in the files; `origin`: figure or size -> base, for those from one."""
 
     kinds: dict[str, dict[str, Any]] = field(default_factory=lambda: {kind: {} for kind in KINDS})
     sources: dict[str, Any] = field(default_factory=dict)
+    sizes: dict[str, Any] = field(default_factory=dict)
     origin: dict[str, str] = field(default_factory=dict)
     bases: tuple[str, ...] = ()
 
     def add(self, data: Mapping[str, Any], base: str) -> None:
         """Fill gaps from the file `data`, whose figures are in its own unit; `base` is its name, "" for the profile."""
         self.sources = {**data.get("sources", {}), **self.sources}
+        for name, spec in data.get("sizes", {}).items():
+            if name not in self.sizes:
+                self.sizes[name] = spec
+                if base:
+                    self.origin[name] = base
         known = {name for table in self.kinds.values() for name in table}
         for kind, table in figures(data).items():
             for name, spec in table.items():

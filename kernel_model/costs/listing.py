@@ -10,11 +10,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from kernel_model.core import prices
 from kernel_model.costs import library
 from kernel_model.costs.profile import Certainty, Figure, Profile
+from kernel_model.costs.sizes import Size
 
 PS_PER_NS = 1000
 PS_PER_SECOND = 10**12
@@ -50,6 +52,8 @@ def _lines(profile: Profile) -> Iterator[str]:
         if figures:
             yield f"\n{title}"
             yield _aligned([_row(profile, figure) for figure in figures.values()])
+    yield "\nsizes, bytes: a core's own cache, its lines, a process's working set"
+    yield _aligned([_size(size) for size in profile.sizes.values()])
     yield "\nsources"
     yield from (f"  {name}: {text}" for name, text in profile.sources.items())
 
@@ -72,6 +76,11 @@ def _row(profile: Profile, figure: Figure) -> tuple[str, ...]:
     meaning = [*([f"= {figure.equation}"] if figure.equation else []), *([figure.note] if figure.note else [])]
     value = f"{_ns(figure.value)} ns"
     return "", figure.name, cycles, value, interval, worst, figure.certainty.value, where, "; ".join(meaning)
+
+
+def _size(size: Size) -> tuple[str, ...]:
+    where = " ".join([*([size.source] if size.source else []), *([f"({size.base})"] if size.base else [])])
+    return "", size.name, f"{size.value}", size.certainty, where, size.note
 
 
 def _cycles(count: float) -> str:
@@ -101,6 +110,7 @@ def as_dict(profile: Profile) -> dict[str, Any]:
         "bases": list(profile.bases),
         "relative_to": profile.relative_to,
         "sha256": profile.digest,
+        "sizes": {name: asdict(size) for name, size in profile.sizes.items()},
         "sources": dict(profile.sources),
         **{kind: {name: _figure(figure) for name, figure in table.items()} for kind, table in kinds.items()},
     }

@@ -1,6 +1,6 @@
 """Cost profiles: what each primitive of `core.prices` costs on one machine, and how we know.
 
-A profile is a TOML file (`profiles/*.toml`). It holds three kinds of figures and never confuses them:
+A profile is a TOML file (`profiles/*.toml`). It holds four kinds of figures and never confuses them:
 
 - **Composites** are what somebody measured and published: a whole `call`, an empty system call. Each has an equation
   that says of which primitives it is the sum. The simulator never charges a composite.
@@ -11,6 +11,7 @@ A profile is a TOML file (`profiles/*.toml`). It holds three kinds of figures an
       [primitives]         switch = { value = 186, high = 286, .. }
                            dispatch_call = { equation = "call - entry - switch - exit", .. }
 
+- **Sizes** of caches and working sets, in bytes (`sizes`).
 - **Parts** are what equations may name though it is neither: single instructions, what a mitigation adds.
 
 So a published call costs 718 cycles however uncertain its split is. `reading.parse` checks that every composite is
@@ -34,6 +35,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernel_model.core import prices
+from kernel_model.costs.sizes import Cache, Size
 
 
 class Certainty(Enum):
@@ -116,7 +118,8 @@ class Profile:
     """A validated profile. `digest` is the SHA-256 of its figures, printed with every result that rests on them.
 
     `uncertain`: every given figure that is an interval. `register_bytes` is how much of a message travels in registers:
-    more takes the slow path and is copied. `bases`: the files whose figures fill the gaps, nearest first.
+    more takes the slow path and is copied. `sizes`: of caches and working sets, by name. `bases`: the files whose
+    figures fill the gaps, nearest first.
     `relative_to`: the profile of whose figures some of this one's are multiples, or "".
     """
 
@@ -133,6 +136,7 @@ class Profile:
     parts: Mapping[str, Figure]
     primitives: Mapping[str, Figure]
     sources: Mapping[str, str]
+    sizes: Mapping[str, Size]
     digest: str
     uncertain: Mapping[str, Ends]
 
@@ -157,6 +161,11 @@ class Profile:
                 moved[prices.PRIMITIVES[index].name] += end((0, ends.low.get(index, 0), ends.high.get(index, 0)))
         figures = {name: replace(figure, value=max(0, moved[name])) for name, figure in self.primitives.items()}
         return replace(self, primitives=figures)
+
+    @property
+    def cache(self) -> Cache:
+        """A core's own cache, and the working set of a process that says nothing else."""
+        return Cache(*(self.sizes[name].value for name in ("cache", "line", "working_set")))
 
     @property
     def short_digest(self) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 from grafting.diagnostics import GraftError
 from kernel_model.core import prices
+from kernel_model.costs import sizes
 from kernel_model.costs.inheritance import TABLES, Gathered, bad, gather
 from kernel_model.costs.profile import Certainty, Conditions, Ends, Equation, Figure, Profile
 
@@ -107,6 +108,7 @@ class _Reader:
     def profile(self) -> Profile:
         for name, spec in self.figures.items():
             self._check_figure(name, spec)
+        self._check_sizes()
         composites, parts, primitives = (
             {name: self._figure(name, spec) for name, spec in self.kinds[kind].items()}
             for kind in ("composites", "parts", "primitives")
@@ -123,6 +125,10 @@ class _Reader:
             parts=parts,
             primitives=primitives,
             sources={name: source["text"] for name, source in self.sources.items()},
+            sizes={
+                name: sizes.size_of(name, self.gathered.sizes[name], self.gathered.origin.get(name, ""))
+                for name in sizes.NAMES
+            },
             digest=self._digest(),
             uncertain={name: self._ends(name) for name in self.figures if self._is_interval(name)},
         )
@@ -130,7 +136,7 @@ class _Reader:
     def _digest(self) -> str:
         """Return the SHA-256 of all that the figures rest on: head, figures, sources and, if relative, the other's."""
         head = {key: value for key, value in self.head.data.items() if key not in TABLES}
-        data = [head, self.kinds, self.sources, self.reference.digest if self.reference else ""]
+        data = [head, self.kinds, self.gathered.sizes, self.sources, self.reference.digest if self.reference else ""]
         return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
 
     # Every figure is a sum of given ones: given figure -> coefficient.
@@ -175,15 +181,7 @@ class _Reader:
         if not isinstance(spec, dict):
             raise self.bad("G0832", f"`{name}` is not a table")
         self.head.only(spec, _FIGURE, f"`{name}`")
-        certainty, source = spec.get("certainty"), spec.get("source", "")
-        if certainty not in {c.value for c in Certainty}:
-            raise self.bad("G0832", f"`{name}` needs a `certainty`: {', '.join(c.value for c in Certainty)}")
-        if certainty in ("measured", "published") and not source:
-            raise self.bad("G0832", f"`{name}` is {certainty}, but its `source` is not named")
-        if source and source not in self.sources:
-            raise self.bad("G0832", f"`{name}` names a source `{source}` that [sources] does not have")
-        if source and self.sources[source].get("cpu") != self.head.cpu:
-            raise self.bad("G0836", f"`{name}` was measured on {self.sources[source].get('cpu')!r}")
+        self._check_origin(name, spec)
         given = [key for key in ("value", "low", "high", "worst") if key in spec]
         if any(not isinstance(spec[key], int | float) or spec[key] < 0 for key in given):
             raise self.bad("G0832", f"`{name}` must be a number that is not negative")
@@ -194,6 +192,28 @@ class _Reader:
         ordered = [spec[key] for key in ("low", "value", "high", "worst") if key in spec]
         if ordered != sorted(ordered):
             raise self.bad("G0832", f"`{name}` must satisfy low <= value <= high <= worst")
+
+    def _check_origin(self, name: str, spec: Mapping[str, Any]) -> None:
+        certainty, source = spec.get("certainty"), spec.get("source", "")
+        if certainty not in {c.value for c in Certainty}:
+            raise self.bad("G0832", f"`{name}` needs a `certainty`: {', '.join(c.value for c in Certainty)}")
+        if certainty in ("measured", "published") and not source:
+            raise self.bad("G0832", f"`{name}` is {certainty}, but its `source` is not named")
+        if source and source not in self.sources:
+            raise self.bad("G0832", f"`{name}` names a source `{source}` that [sources] does not have")
+        if source and self.sources[source].get("cpu") != self.head.cpu:
+            raise self.bad("G0836", f"`{name}` was measured on {self.sources[source].get('cpu')!r}")
+
+    def _check_sizes(self) -> None:
+        self.head.only(self.gathered.sizes, set(sizes.NAMES), "[sizes]")
+        for name in sizes.NAMES:
+            spec = self.gathered.sizes.get(name)
+            if not isinstance(spec, dict) or not isinstance(spec.get("value"), int) or spec["value"] < 1:
+                raise self.bad("G0832", f"the size `{name}` must be a whole number of bytes, at least 1")
+            self.head.only(spec, set(sizes.KEYS), f"`{name}`")
+            self._check_origin(name, spec)
+        if self.gathered.sizes["cache"]["value"] % self.gathered.sizes["line"]["value"]:
+            raise self.bad("G0832", "the size `cache` must be a multiple of `line`")
 
     def _ps(self, name: str, end: str) -> int:
         """Convert one end of a given figure to whole picoseconds, halves to even; without such an end its value."""

@@ -1,6 +1,6 @@
 """What a process is made of, as opposed to what it is doing: its behaviour, data, priority, context.
 
-    client   core, priority, completions, slots, how it does its jobs
+    client   core, priority, working set (where caches are finite), completions, slots, how it does its jobs
     server   operations and what they work on, service and device times, faults
     script   its rows; how often a jump has been taken
     python   cannot be saved: what a generator will do next is nowhere but in Python. It is refused
@@ -18,6 +18,7 @@ from grafting.diagnostics import GraftError, fail
 from kernel_model.contexts import Context
 from kernel_model.core import chance, scripts, servers, tables
 from kernel_model.core.tables import NEVER, NONE
+from kernel_model.footprints import working_set_of
 from kernel_model.handles import Endpoint, Exponential, Process, Server, Times, Uniform
 from kernel_model.persistence.snapshot import Made
 from kernel_model.serving import DRAWS, Act, Append, Constant, Faults, Read, Store, Write
@@ -49,7 +50,8 @@ class Describer:
         if (why := self._cannot(process, row)) is not None:
             raise fail("G0870", f"`{process.name}` cannot be saved: {why}",
                        notes=("clients with jobs, servers, and scripts can be",))  # fmt: skip
-        common = {"core": int(row["core"]), "priority": int(row["priority"]), "context": self._context(row)}
+        common = {"core": int(row["core"]), "priority": int(row["priority"]), "context": self._context(row),
+                  "working_set": working_set_of(self.kernel, process.row)}  # fmt: skip
         match int(row["behaviour"]):
             case tables.B_CLIENT | tables.B_RINGS:
                 return Made(process.name, "client", {
@@ -174,7 +176,11 @@ class Maker:
     def process(self, made: Made) -> Process:
         """Make a process. Raises GraftError G0872 for what no kernel ever described, and what constructors raise."""
         try:
-            return self._made(made)
+            process = self._made(made)
+            size = made.arguments["working_set"]
+            if size is not None:
+                self.kernel.working_set(process, int(size))
+            return process
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise fail("G0872", f"`{made.name}` is described as no {made.kind} is: {error!r}") from error
 

@@ -42,7 +42,7 @@ _MARKERS: Final[dict[str, str]] = {
 }  # fmt: skip
 _SHADES: Final[dict[str, str]] = dict(
     zip(CATEGORIES, ("#56b4e9", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#882255", "#777777", "#b8a100",
-                     "#dddddd"), strict=True)
+                     "#332288", "#dddddd"), strict=True)
 )  # fmt: skip
 INK, GRID = "#1a1a1b", "#d0d0d1"  # a page replaces these by the colours of its theme
 ABREAST = 4  # panels side by side; more would be too small to read on a page
