@@ -189,7 +189,7 @@ class Kernel(Simulation):
         endpoint = self.endpoint(name)
         number = self._process(name, core, priority, tables.B_HOSTED, None, endpoint=endpoint.row, cq_capacity=64)
         job = self.storage.add(
-            "job", owner=number, capability=self.capability(to, number), map=NONE, result=NONE, next=NONE
+            "job", owner=number, capability=self.capability(to, number), map=NONE, result=NONE, next=NONE, stream=NONE
         )
         self.tables.job[job]["tag"] = job
         self.tables.process[number]["host_job"] = job

@@ -10,6 +10,8 @@ from kernel_scenarios import Scenario
 
 from kernel_model import Kernel
 from kernel_model.core import tables
+from kernel_model.core.lists import first
+from kernel_model.core.requests import first_own, first_sent, next_own
 
 END = 30_000.0
 
@@ -51,17 +53,34 @@ def check_ends(kernel: Kernel) -> None:
     dead = {p for p in range(kernel.storage.used["process"]) if k.process[p]["state"] == tables.DEAD}
     for p in dead:
         row = k.process[p]
-        assert row["held"] == row["requests_first"] == row["request"] == row["graft"] == tables.NONE
+        assert row["held"] == first_own(k, p) == row["request"] == row["graft"] == tables.NONE
         assert row["cq_posted"] == 0
     for p in range(kernel.storage.used["process"]):
-        r = int(k.process[p]["requests_first"])
+        r = first_own(k, p)
         while r != tables.NONE:
             assert k.request[r]["process"] == p
             assert k.request[r]["outcome"] == tables.NO_OUTCOME
             holder = int(k.request[r]["holder"])
             assert holder not in dead, "a request that only the dead could answer"
-            r = int(k.request[r]["own_next"])
+            r = next_own(k, r)
+        assert listed_jobs(kernel, p) == open_jobs(kernel, p)
     check_capabilities(kernel)
+
+
+def listed_jobs(kernel: Kernel, p: int) -> list[int]:
+    """The jobs in a process's list of those that are open."""
+    k = kernel.tables
+    j, found = first(k, int(k.process[p]["queues"]) + tables.Q_JOBS), []
+    while j != tables.NONE:
+        found.append(j)
+        j = int(k.job[j]["next"])
+    return sorted(found)
+
+
+def open_jobs(kernel: Kernel, p: int) -> list[int]:
+    """The jobs of a process whose state says that they are open, wherever they stand."""
+    rows = kernel.tables.job[: kernel.storage.used["job"]]
+    return [j for j, row in enumerate(rows) if row["owner"] == p and row["state"] == tables.J_OPEN]
 
 
 def check_capabilities(kernel: Kernel) -> None:
@@ -81,11 +100,11 @@ def check_capabilities(kernel: Kernel) -> None:
         while child != tables.NONE:
             assert k.capability[child]["parent"] == c
             child = int(k.capability[child]["next"])
-        r = int(row["sent_first"]) if row["kind"] != tables.C_NULL else tables.NONE
+        r = first_sent(k, c) if row["kind"] != tables.C_NULL else tables.NONE
         while r != tables.NONE:
             assert k.request[r]["via"] == c
             assert k.request[r]["state"] != tables.R_RECEIVED
-            r = int(k.request[r]["sent_next"])
+            r = int(k.link[2 * r + 1]["next"]) >> 1
 
 
 @pytest.mark.parametrize("seed", range(36))

@@ -11,6 +11,7 @@ from test_kernel_ops import Teller, free
 
 from kernel_model import Kernel, Process
 from kernel_model.core import tables
+from kernel_model.core.requests import first_sent
 from kernel_model.hosting import Script, Wire, call, compute, pipeline, receive, reply, submit, wait
 
 SEND_TAGS = """
@@ -92,14 +93,14 @@ def test_in_any_scenario_what_went_through_one_capability_is_received_in_order(s
         kernel.run(until)
         k = kernel.tables
         for c in range(len(k.capability)):
-            r = int(k.capability[c]["sent_first"]) if k.capability[c]["kind"] == tables.C_ENDPOINT else tables.NONE
+            r = first_sent(k, c) if k.capability[c]["kind"] == tables.C_ENDPOINT else tables.NONE
             previous = 0
             while r != tables.NONE:
                 request = k.request[r]
                 if request["state"] == tables.R_QUEUED and request["capability"] == c:
                     assert request["serial"] > previous
                     previous = int(request["serial"])
-                r = int(request["sent_next"])
+                r = int(k.link[2 * r + 1]["next"]) >> 1
 
 
 def test_a_send_does_not_overtake_a_call_that_waits_for_room() -> None:

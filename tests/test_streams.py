@@ -5,6 +5,8 @@ import pytest
 from kernel_scenarios import HOLD_ODD
 from kernels import chain_image, chase, verified
 
+import verifier
+from grafting import compile_graft
 from grafting.diagnostics import GraftError
 from kernel_model import Exponential, Kernel
 from kernel_model.core import chance, recording
@@ -139,3 +141,24 @@ def test_mistakes_with_streams_are_told() -> None:
         with pytest.raises(GraftError) as error:
             wrong()
         assert error.value.diagnostics[0].code == "G0801"
+
+
+def test_a_host_takes_no_operations_of_a_stream() -> None:
+    twice = """
+    graft twice
+    protocol block { op read(index: u64) }
+    cap disk: block
+    on reply(msg) from disk.read {
+        if msg.tag != 1 { send disk.read(0) tag 1 else { return deliver } }
+        return deliver
+    }
+    """
+    kernel = Kernel(engine="python", cores=2)
+    disk = kernel.server("disk", image=chain_image(4), block=64, core=1)
+    host = kernel.host("host", to=disk)
+    kernel.load(verifier.verify(compile_graft(twice)), to=host, slots={"disk": disk})
+    app = kernel.client("app")
+    kernel.stream(app, slot=host.endpoint, bodies=np.zeros(1, np.uint64), operations=20, in_flight=1)
+    app.run()
+    kernel.run()
+    assert kernel.tables.stream[0]["begun"] == kernel.accounts["host"].count("dispatch_reply") == 20

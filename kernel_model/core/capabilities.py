@@ -28,7 +28,7 @@ from typing import Final
 from jit.hot import hot
 from kernel_model.core.lists import append, pop, unlink
 from kernel_model.core.pools import give, parcel_of, take
-from kernel_model.core.requests import finish, give_back
+from kernel_model.core.requests import finish, first_sent, give_back, note_received
 from kernel_model.core.tables import (
     BROKEN,
     C_BROKEN,
@@ -74,8 +74,6 @@ def new_capability(k: Tables, kind: int, owner: int) -> int:
     capability["rights"] = 0
     capability["object"] = NONE
     capability["owner"] = NONE
-    capability["sent_first"] = NONE
-    capability["sent_last"] = NONE
     if owner != NONE:
         own(k, c, owner)
     return c
@@ -161,14 +159,11 @@ def empty(k: Tables, c: int) -> int:
         child = pop(k, children, k.capability)
     leave_parent(k, c)
     touched += break_waiting(k, c)
-    r = capability["sent_first"]
+    r = first_sent(k, c)
     while r != NONE:
-        following = k.request[r]["sent_next"]
-        k.request[r]["via"] = NONE
+        note_received(k, r)
         touched += 1
-        r = following
-    capability["sent_first"] = NONE
-    capability["sent_last"] = NONE
+        r = first_sent(k, c)
     if capability["kind"] == C_PROMISE:
         k.parcel[k.request[capability["object"]]["parcel"]]["promise"] = NONE
     elif capability["kind"] == C_REPLY and capability["alive"] != 0:

@@ -29,7 +29,7 @@ from kernel_model.core.paging import release_pages
 from kernel_model.core.parcels import drop_completion, drop_parcel
 from kernel_model.core.prices import IN_KERNEL, VISIT
 from kernel_model.core.replies import discard_drafts
-from kernel_model.core.requests import finish
+from kernel_model.core.requests import finish, first_own, next_own
 from kernel_model.core.revocation import revoke
 from kernel_model.core.schedule import delist
 from kernel_model.core.tables import (
@@ -95,9 +95,9 @@ def kill(k: Tables, p: int) -> None:
     flush(k, p)
     if process["partner"] != NONE:
         stop(k, process["partner"])
-    r = process["requests_first"]
+    r = first_own(k, p)
     while r != NONE:
-        following = k.request[r]["own_next"]
+        following = next_own(k, r)
         charge(k, process["account"], IN_KERNEL, VISIT, ONE)
         if is_under_way(k, r):
             withdraw(k, r, CANCELLED)

@@ -20,13 +20,13 @@ from typing import Final
 from jit.hot import hot
 from kernel_model.core.activation import ON_SUBMIT, find_handler, slot_of
 from kernel_model.core.billing import charge, payer
+from kernel_model.core.jobs import close_job, open_job
 from kernel_model.core.library import call_step, vet
 from kernel_model.core.lists import append, first
 from kernel_model.core.pools import copy_body, room_for, take_request
 from kernel_model.core.prices import IN_USER, PREPARE
 from kernel_model.core.tables import (
     ERROR,
-    J_DONE,
     J_OPEN,
     NO_OUTCOME,
     NONE,
@@ -78,11 +78,10 @@ def has_business(k: Tables, p: int) -> bool:
 def begin_hosted(k: Tables, p: int, j: int, received: int) -> None:
     """Make the received request the host's own."""
     process, job = k.process[p], k.job[j]
-    job["state"] = J_OPEN
+    open_job(k, p, j)
     job["outcome"] = NO_OUTCOME
     job["pending"] = 1
     job["answer_length"] = 0
-    process["open_jobs"] = 1
     charge(k, payer(k, p), IN_USER, PREPARE, ONE)
     r = take_request(k)
     request, asked = k.request[r], k.request[received]
@@ -106,8 +105,7 @@ def prepare_answer(k: Tables, p: int, j: int) -> None:
     """Make the outcome of the host's job its reply to the client."""
     process, job = k.process[p], k.job[j]
     outcome = job["outcome"]
-    job["state"] = J_DONE
-    process["open_jobs"] = 0
+    close_job(k, p, j)
     process["reply_status"] = job["status"] if outcome in (REPLIED, ERROR) else -STATUS_OF[outcome]
     process["reply_body"] = job["answer"]
     process["reply_length"] = job["answer_length"]

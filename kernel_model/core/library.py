@@ -21,8 +21,6 @@ from typing import Final
 
 from grafting import hooks
 from jit.hot import hot
-from jit.maps import delete, find, update
-from jit.words import store64, u64
 from kernel_model.core.activation import (
     ON_FAILURE,
     ON_REPLY,
@@ -36,23 +34,19 @@ from kernel_model.core.activation import (
     show_timer,
     slot_of,
 )
-from kernel_model.core.billing import charge, payer, trace
-from kernel_model.core.chance import sample
-from kernel_model.core.leaving import hand_back, let_leave, take_on
+from kernel_model.core.billing import charge, payer
+from kernel_model.core.jobs import arrival_of, end_job, finish_job, give_up_job, open_job, put
+from kernel_model.core.leaving import let_leave, take_on
 from kernel_model.core.lists import append, first, pop, unlink
 from kernel_model.core.parcels import drop_completion, drop_draft
 from kernel_model.core.plans import write_plan
-from kernel_model.core.pools import copy_body, give_completion, room_for, take_request
-from kernel_model.core.prices import IN_USER, MAP_DELETE, MAP_LOOKUP, MAP_UPDATE, PREPARE, REAP
-from kernel_model.core.recording import record
-from kernel_model.core.streams import arrive_next, renew
+from kernel_model.core.pools import give_completion, take_request
+from kernel_model.core.prices import IN_USER, MAP_UPDATE, PREPARE, REAP
+from kernel_model.core.streams import renew
 from kernel_model.core.tables import (
     EAGAIN,
     ERROR,
-    J_DONE,
-    J_OPEN,
     NEVER,
-    NO_OUTCOME,
     NO_REASON,
     NO_SLOT,
     NONE,
@@ -62,6 +56,7 @@ from kernel_model.core.tables import (
     Q_COMPLETIONS,
     Q_DRAFTS,
     Q_HELD,
+    Q_JOBS,
     Q_REJECTS,
     REFUSED,
     REPLIED,
@@ -74,7 +69,6 @@ from kernel_model.core.tables import (
     U_BURST,
     U_CALL,
     VETTED,
-    X_JOB,
     Tables,
 )
 
@@ -162,18 +156,6 @@ def may_begin(k: Tables, p: int) -> bool:
     return bool(arrival_of(k, p, j) <= k.meter[0]["now"])
 
 
-@hot
-def arrival_of(k: Tables, p: int, j: int) -> int:
-    """Return when job `j` arrives; in a closed loop that is a think time from the moment it was first asked for."""
-    job, process = k.job[j], k.process[p]
-    if job["arrival"] == NONE and job["stream"] != NONE and k.stream[job["stream"]]["interval"] != NONE:
-        job["arrival"] = arrive_next(k, p, job["stream"])
-    elif job["arrival"] == NONE:
-        think = sample(k, p, process["think"]) if process["think"] != NONE else 0
-        job["arrival"] = k.meter[0]["now"] + think
-    return int(job["arrival"])
-
-
 # --- jobs -------------------------------------------------------------------------------------------------------------
 
 
@@ -199,24 +181,11 @@ def next_job(k: Tables, p: int) -> int:
 
 
 @hot
-def give_up_job(k: Tables, p: int, j: int) -> None:
-    """Job `j` has waited too long for its turn: it ends `refused`, and nothing is asked for it."""
-    process, job = k.process[p], k.job[j]
-    job["state"] = J_OPEN
-    job["submitted"] = k.meter[0]["now"]
-    process["open_jobs"] += 1
-    charge(k, payer(k, p), IN_USER, PREPARE, ONE)
-    end_job(k, p, j, NONE, REFUSED, -EAGAIN)
-
-
-@hot
 def begin_job(k: Tables, p: int, j: int) -> None:
     """Put the argument into the handler's map and write the first request."""
     process, job = k.process[p], k.job[j]
     account = payer(k, p)
-    job["state"] = J_OPEN
-    job["submitted"] = k.meter[0]["now"]
-    process["open_jobs"] += 1
+    open_job(k, p, j)
     process["owed"] += process["prepare"]
     if process["plan"] != NONE:
         job["pending"] = write_plan(k, p, j)
@@ -277,78 +246,12 @@ def vet(k: Tables, p: int, g: int, h: int, r: int) -> None:
 
 
 @hot
-def put(k: Tables, map_: int, key: int, value: int) -> int:
-    """Store the value at arena offset `value` under a key of up to 8 bytes in a map of a graft; 0 or negated errno."""
-    scratch = k.config[0]["scratch"]
-    store64(k.arena, scratch, u64(key))
-    return int(update(k.arena, k.machine.maps[map_], u64(k.config[0]["map_seed"]), scratch, value))
-
-
-@hot
-def take_result(k: Tables, p: int, j: int) -> bool:
-    """Let the answer of job `j` be what its handlers have left in the map of results, and remove it; whether it was."""
-    job, account = k.job[j], payer(k, p)
-    map_, seed, scratch = k.machine.maps[job["result"]], u64(k.config[0]["map_seed"]), k.config[0]["scratch"]
-    charge(k, account, IN_USER, MAP_LOOKUP, ONE)
-    store64(k.arena, scratch, u64(job["key"]))
-    place = find(k.arena, map_, seed, scratch)
-    if place < 0:
-        return False
-    length = map_["value_size"]
-    job["answer"] = copy_body(k, map_["values"] + place * map_["stride"], length)
-    job["answer_length"] = length
-    job["answer_room"] = room_for(length)
-    charge(k, account, IN_USER, MAP_DELETE, ONE)
-    delete(k.arena, map_, seed, scratch)
-    return True
-
-
-@hot
-def end_job(k: Tables, p: int, j: int, c: int, outcome: int, status: int) -> None:
-    """Give job `j` its outcome and the body of completion `c` (NONE: none), unless it has one already."""
-    if j == NONE or k.job[j]["outcome"] != NO_OUTCOME:
-        return
-    job = k.job[j]
-    hand_back(k, j)
-    job["outcome"] = outcome
-    job["status"] = status
-    found = job["result"] != NONE and outcome in (REPLIED, STARVED) and take_result(k, p, j)
-    if c != NONE and not found:
-        completion = k.completion[c]
-        job["answer"] = completion["body"]
-        job["answer_length"] = completion["length"]
-        job["answer_room"] = completion["room"]
-        completion["room"] = 0
-    k.process[p]["finishing"] = j
-
-
-@hot
-def finish_job(k: Tables, p: int) -> None:
-    """The burst is over in which a job got its outcome."""
-    process = k.process[p]
-    job = k.job[process["finishing"]]
-    job["finished"] = k.meter[0]["now"]
-    job["state"] = J_DONE
-    process["open_jobs"] -= 1
-    k.meter[0]["jobs_open"] -= 1
-    trace(k, X_JOB, p, job["tag"], job["outcome"], job["finished"] - job["arrival"])
-    if process["recorder"] != NONE:
-        record(k, process["recorder"], job["arrival"], job["outcome"])
-    renew(k, p, process["finishing"])
-    process["finishing"] = NONE
-
-
-@hot
 def wait_or_give_up(k: Tables, p: int, due: int) -> int:
-    """Wait for a completion; if nothing is left that could bring one, an open job has starved."""
+    """Wait for a completion; if nothing is left that could bring one, the job that is open longest has starved."""
     process = k.process[p]
     if process["cq_posted"] + process["cq_reserved"] > 0 or due < NEVER:
         return wait_until(k, p, due)
-    for j in range(k.job.shape[0]):
-        job = k.job[j]
-        if job["state"] == J_OPEN and job["owner"] == p:
-            end_job(k, p, j, NONE, STARVED, DONE)
-            return U_BURST
+    end_job(k, p, first(k, process["queues"] + Q_JOBS), NONE, STARVED, DONE)
     return U_BURST
 
 

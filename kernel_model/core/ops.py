@@ -37,7 +37,7 @@ from kernel_model.core.parcels import drop_capabilities, land
 from kernel_model.core.pools import replace_body
 from kernel_model.core.prices import HOOK_CHECK, IN_HOOK_CHECK, IN_KERNEL, VISIT
 from kernel_model.core.promises import stop_waiting_for
-from kernel_model.core.requests import finish, note_received
+from kernel_model.core.requests import finish, first_own, next_own, note_received
 from kernel_model.core.room import RESERVED, has_free_place, has_place, release_place, reserve_place
 from kernel_model.core.schedule import wake
 from kernel_model.core.tables import (
@@ -331,13 +331,13 @@ def expire(k: Tables, r: int) -> None:
 @hot
 def cancel(k: Tables, p: int, tag: int) -> int:
     """Cancel the oldest request of process `p` with this tag that has not ended; return how many there were, 0 or 1."""
-    r = k.process[p]["requests_first"]
+    r = first_own(k, p)
     looked_at = 0
     while r != NONE:
         looked_at += 1
         if k.request[r]["tag"] == tag and is_under_way(k, r):
             break
-        r = k.request[r]["own_next"]
+        r = next_own(k, r)
     charge(k, payer(k, p), IN_KERNEL, VISIT, looked_at)
     if r == NONE:
         return 0

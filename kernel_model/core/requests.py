@@ -6,16 +6,17 @@ the queue in which it waits:
     of its process       from its commit until it has ended, oldest first: `cancel` and `kill` look here
     of its capability    from its commit until it is received: `revoke` ends exactly these
 
-Both are kept by links of the request's own, constant-time at either end and in the middle.
+Both are ordinary queues (`lists`), of rows of `k.link`: of request r, row 2 r stands in the first, row 2 r + 1 in the
+second.
 """
 
 from __future__ import annotations
 
 from jit.hot import hot
 from kernel_model.core.contexts import run_on
-from kernel_model.core.lists import append
+from kernel_model.core.lists import append, first, unlink
 from kernel_model.core.pools import replace_body
-from kernel_model.core.tables import ERROR, NONE, Q_WORK, R_WORK, REPLIED, Tables
+from kernel_model.core.tables import ERROR, NONE, Q_OWN, Q_SENT, Q_WORK, R_WORK, REPLIED, Tables
 
 
 @hot
@@ -28,66 +29,47 @@ def join(k: Tables, r: int) -> None:
 @hot
 def belong(k: Tables, r: int) -> None:
     """Enter request `r` into the list of its process."""
-    request = k.request[r]
-    process = k.process[request["process"]]
-    last = process["requests_last"]
-    request["own_prev"] = last
-    request["own_next"] = NONE
-    if last == NONE:
-        process["requests_first"] = r
-    else:
-        k.request[last]["own_next"] = r
-    process["requests_last"] = r
+    append(k, k.process[k.request[r]["process"]]["queues"] + Q_OWN, k.link, 2 * r)
 
 
 @hot
 def leave(k: Tables, r: int) -> None:
     """Take request `r`, which has ended, out of the list of its process."""
-    request = k.request[r]
-    process = k.process[request["process"]]
-    before, after = request["own_prev"], request["own_next"]
-    if before == NONE:
-        process["requests_first"] = after
-    else:
-        k.request[before]["own_next"] = after
-    if after == NONE:
-        process["requests_last"] = before
-    else:
-        k.request[after]["own_prev"] = before
+    unlink(k, k.process[k.request[r]["process"]]["queues"] + Q_OWN, k.link, 2 * r)
 
 
 @hot
 def send_through(k: Tables, r: int, c: int) -> None:
     """Let request `r` go through capability `c`: until it is received, revoking that cancels it."""
-    request, capability = k.request[r], k.capability[c]
-    request["via"] = c
-    last = capability["sent_last"]
-    request["sent_prev"] = last
-    request["sent_next"] = NONE
-    if last == NONE:
-        capability["sent_first"] = r
-    else:
-        k.request[last]["sent_next"] = r
-    capability["sent_last"] = r
+    k.request[r]["via"] = c
+    append(k, k.capability[c]["queues"] + Q_SENT, k.link, 2 * r + 1)
 
 
 @hot
 def note_received(k: Tables, r: int) -> None:
     """Request `r` has been received, or has ended: its capability has no power over it any more."""
-    request = k.request[r]
-    if request["via"] == NONE:
-        return
-    capability = k.capability[request["via"]]
-    request["via"] = NONE
-    before, after = request["sent_prev"], request["sent_next"]
-    if before == NONE:
-        capability["sent_first"] = after
-    else:
-        k.request[before]["sent_next"] = after
-    if after == NONE:
-        capability["sent_last"] = before
-    else:
-        k.request[after]["sent_prev"] = before
+    c = k.request[r]["via"]
+    if c != NONE:
+        k.request[r]["via"] = NONE
+        unlink(k, k.capability[c]["queues"] + Q_SENT, k.link, 2 * r + 1)
+
+
+@hot
+def first_own(k: Tables, p: int) -> int:
+    """Return the oldest request in flight of process `p`, or NONE."""
+    return first(k, k.process[p]["queues"] + Q_OWN) >> 1
+
+
+@hot
+def next_own(k: Tables, r: int) -> int:
+    """Return the next younger request of the process of `r`, or NONE."""
+    return int(k.link[2 * r]["next"]) >> 1
+
+
+@hot
+def first_sent(k: Tables, c: int) -> int:
+    """Return the oldest request that went through capability `c` and is not yet received, or NONE."""
+    return first(k, k.capability[c]["queues"] + Q_SENT) >> 1
 
 
 @hot

@@ -23,6 +23,7 @@ from kernel_model.core.capabilities import leave_parent
 from kernel_model.core.lists import first
 from kernel_model.core.ops import withdraw
 from kernel_model.core.prices import IN_KERNEL, VISIT
+from kernel_model.core.requests import first_sent
 from kernel_model.core.tables import CANCELLED, NONE, Q_CHILDREN, X_REVOKE, Tables
 
 AT_ONCE: Final = 16  # objects touched in one section: a few microseconds
@@ -64,12 +65,12 @@ def end_capability(k: Tables, c: int, most: int) -> int:
         capability["alive"] = 0
         trace(k, X_REVOKE, c, capability["endpoint"], DONE, DONE)
     touched = 0
-    r = capability["sent_first"]
+    r = first_sent(k, c)
     while r != NONE and touched < most:
         charge(k, payer(k, k.request[r]["process"]), IN_KERNEL, VISIT, ONE)
         withdraw(k, r, CANCELLED)
         touched += 1
-        r = capability["sent_first"]
+        r = first_sent(k, c)
     if r == NONE:
         leave_parent(k, c)
         charge(k, payer(k, capability["owner"]), IN_KERNEL, VISIT, ONE)

@@ -16,7 +16,8 @@ ring; they are tried again when a completion has come, or after a while.
 from __future__ import annotations
 
 from jit.hot import hot
-from kernel_model.core.library import arrival_of, finish_job, may_begin, next_job, reap, reject, wait_or_give_up
+from kernel_model.core.jobs import arrival_of, finish_job
+from kernel_model.core.library import may_begin, next_job, reap, reject, wait_or_give_up
 from kernel_model.core.lists import first
 from kernel_model.core.spinning import FOREVER, notice, spin
 from kernel_model.core.submissions import line_up

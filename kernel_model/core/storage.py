@@ -57,6 +57,7 @@ class Storage:
             parcel=np.zeros(0, tables.PARCEL),
             wire=np.zeros(0, tables.WIRE),
             leg=np.zeros(0, tables.LEG),
+            link=np.zeros(0, tables.LINK),
             heap=np.zeros(0, np.int64),
             pool=pool,
             memory=memory,
@@ -160,6 +161,8 @@ class Storage:
             first = self.queues(tables.CAPABILITY_QUEUES * (rows - len(old)))
             new["queues"][len(old) :] = first + tables.CAPABILITY_QUEUES * np.arange(rows - len(old))
         self._replace(**{name: new})
+        if name == "request":
+            self._replace(link=_longer(self.tables.link, 2 * rows))
         if name == "timer":
             self._replace(heap=_longer(self.tables.heap, rows))
 
@@ -210,14 +213,14 @@ class Storage:
         for name in (
             "next", "prev", "endpoint", "request", "completion", "timer", "graft", "library", "job_next", "job_last",
             "finishing", "think", "recorder", "lead_timer", "partner", "active_on", "poller", "poll_next", "poll_first",
-            "poll_last", "plan", "deferred_first", "answers", "reply_parcel", "held", "requests_first", "requests_last",
+            "poll_last", "plan", "deferred_first", "answers", "reply_parcel", "held",
         ):  # fmt: skip
             row[name] = NONE
         row["state"] = tables.PARKED
         row["space"] = p
         row["ready_at"] = NEVER
         row["patience"] = NEVER
-        row["queues"] = self.queues(tables.OBJECT_QUEUES * count) + tables.OBJECT_QUEUES * np.arange(count)
+        row["queues"] = self.queues(tables.PROCESS_QUEUES * count) + tables.PROCESS_QUEUES * np.arange(count)
         for name, value in fields.items():
             row[name] = value
         return p

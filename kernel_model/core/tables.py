@@ -87,8 +87,8 @@ PROCESS = _record(
     "wait_for timer endpoint cq_capacity cq_posted cq_reserved request completion "
     # the reply that a server is about to give
     "reply_status reply_body reply_length reply_room reply_parcel "
-    # capabilities that it holds; its requests in flight, oldest first; slots that it names for capabilities to come
-    "held requests_first requests_last landing "
+    # capabilities that it holds; slots that it names for capabilities to come
+    "held landing "
     # its operations that are not closed; its grafts that are leaving
     "operations leaving "
     "ready_at wakeups graft library "
@@ -129,8 +129,8 @@ CAPABILITY = _record(
     "endpoint badge rights object "
     # the process that holds it (NONE: it travels in a message, or stands in no process), its other capabilities
     "owner held_next held_prev "
-    # its children and the requests that wait for it; requests sent through it and not yet received, in order
-    "queues sent_first sent_last"
+    # its children, the requests that wait for it, the requests sent through it and not yet received, in order
+    "queues"
 )
 ENDPOINT = _record(
     "owner alive capacity queued reserved waiting receivers queues graft root "
@@ -140,9 +140,8 @@ ENDPOINT = _record(
 REQUEST = _record(
     "state next prev operation capability endpoint process tag op badge body length room deadline timer "
     "holder fuel outcome status sent_at serial place cookie graft reason vetted "
-    # among the requests of its process, oldest first; the capability that it went through last, while it is not yet
-    # received (else NONE), and its place among those that did
-    "own_next own_prev via sent_next sent_prev "
+    # the capability that it went through last, while it is not yet received, else NONE
+    "via "
     # what it carries besides bytes, or NONE
     "parcel "
     # of a linked request (`core.links`): whether it is one that has not ended; kind, flags, bytes that the reply must
@@ -151,6 +150,7 @@ REQUEST = _record(
     # and which one waits behind that
     "chained kind flags want failed linked guard guards silent source at take drains deferred_next"
 )
+LINK = _record("next prev")  # of a request in the lists of its process and of its capability, see `requests`
 STEP = _record("capability op base size source at take flags want draft")  # of a plan, see `core.plans`
 PARCEL = _record(
     "next "
@@ -226,8 +226,8 @@ HANDLER = _record(
 )
 JOB = _record(
     # `value`: arena offset of the argument for `map`; `result`: map from which the answer is taken (NONE: none)
-    "next state owner tag capability op body length map key value result arrival submitted finished outcome status "
-    "answer answer_length answer_room pending "
+    "next prev state owner tag capability op body length map key value result arrival submitted finished outcome "
+    "status answer answer_length answer_room pending "
     "stream "  # whose next operation the row becomes when it is done
     "by"  # 1 + the graft that goes on with it in user mode although it was detached, 0: none
 )
@@ -261,6 +261,7 @@ class Tables(NamedTuple):
     capability: Any
     endpoint: Any
     request: Any
+    link: Any  # two rows for each request
     operation: Any
     completion: Any
     timer: Any
@@ -314,16 +315,17 @@ VETTED, ORDER = 1, 2
 Q_WORK, Q_ORPHANS, Q_FAULTS, Q_HINTS = range(4)
 # of no object: requests to deal with in this section; operations that lost a timer; pages to be read
 FREE_QUEUES: Final = 4
-Q_COMPLETIONS, Q_DRAFTS, Q_REJECTS = range(3)  # of a process
+Q_COMPLETIONS, Q_DRAFTS, Q_REJECTS, Q_OWN, Q_JOBS = range(5)  # of a process; its requests in flight, its open jobs
 Q_DEFERRED: Final = 0  # of a continuation
 Q_REQUESTS, Q_RECEIVERS, Q_CALLERS = range(3)  # of an endpoint
 Q_TIMERS, Q_HELD, Q_OUTBOX = range(3)  # of a graft
-Q_CHILDREN, Q_WAITING = range(2)  # of a capability
+Q_CHILDREN, Q_WAITING, Q_SENT = range(3)  # of a capability
 Q_READY: Final = 0  # of a core; + priority
 Q_WARM: Final = PRIORITIES  # of a core: footprints in its cache, the last used in front
 Q_POSTPONED: Final = 0  # of a scheduling context
+PROCESS_QUEUES: Final = 5
 OBJECT_QUEUES: Final = 3
-CAPABILITY_QUEUES: Final = 2
+CAPABILITY_QUEUES: Final = 3
 CORE_QUEUES: Final = PRIORITIES + 1
 
 # behaviours of a process: what its user mode does

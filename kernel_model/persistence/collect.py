@@ -179,16 +179,26 @@ class _Collector:
                 return self.k.arena[number : number + int(record[length])].tobytes()
 
     def _members(self, spec: Queue | Chain, record: Any) -> Iterator[str]:
-        table = getattr(self.k, spec.table)
-        if isinstance(spec, Queue):
-            row, link = int(self.k.queue[record["queues"] + spec.offset]["head"]), "next"
-        else:
-            row, link = int(record[spec.first]), spec.next
-        while row != NONE:
+        own = isinstance(spec, Queue) and spec.offset == tables.Q_OWN and spec.place == 0
+        for row in self._rows(spec, record):
             name = self._name(spec.table, row)
-            if name is not None and not (spec.table == "request" and link != "own_next" and self._is_severed(row)):
+            if name is not None and (own or spec.table != "request" or not self._is_severed(row)):
                 yield name
-            row = int(table[row][link])
+
+    def _rows(self, spec: Queue | Chain, record: Any) -> Iterator[int]:
+        table = getattr(self.k, spec.table)
+        match spec:
+            case Chain(_, first, following):
+                row = int(record[first])
+                while row != NONE:
+                    yield row
+                    row = int(table[row][following])
+            case Queue(_, offset, place):
+                row = int(self.k.queue[record["queues"] + offset]["head"])
+                links = table if place is None else self.k.link
+                while row != NONE:
+                    yield row if place is None else row >> 1
+                    row = int(links[row]["next"])
 
     def _due(self, timer: int) -> int | None:
         return None if timer == NONE else max(0, int(self.k.timer[timer]["due"]) - self.now)

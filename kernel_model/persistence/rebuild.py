@@ -278,9 +278,12 @@ class _Rebuilder:
             members = [self.rows[spec.table][member] for member in thing.lists[name]]
             rows = getattr(self.k, spec.table)
             match spec:
-                case Queue(_, offset):
+                case Queue(_, offset, None):
                     for member in members:
                         lists.append(self.k, int(record["queues"]) + offset, rows, member)
+                case Queue(_, offset, int(place)):
+                    for member in members:
+                        lists.append(self.k, int(record["queues"]) + offset, self.k.link, 2 * member + place)
                 case Chain():
                     _chain(record, rows, spec, members)
         if table == "parcel":
@@ -429,6 +432,8 @@ class _Rebuilder:
             row["job_next"] = waiting[0] if waiting else NONE
             row["job_last"] = waiting[-1] if waiting else NONE
             states = self.k.job["state"][jobs.first : last + 1]
+            for number in np.flatnonzero(states == tables.J_OPEN):
+                lists.append(self.k, int(row["queues"]) + tables.Q_JOBS, self.k.job, jobs.first + int(number))
             row["open_jobs"] = int(np.count_nonzero(states == tables.J_OPEN))
             self.k.meter[0]["jobs_open"] += int(np.count_nonzero(states != tables.J_DONE))
 

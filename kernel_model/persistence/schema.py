@@ -70,10 +70,14 @@ Kind = Plain | Instant | Choice | Ref | Body | Fresh
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """A list of rows of `table` in the core's table of queues, `offset` behind the owner's `queues`."""
+    """A list of rows of `table` in the core's table of queues, `offset` behind the owner's `queues`.
+
+    `place` is 0 or 1 where the links are not the rows' own, but those of `core.requests`.
+    """
 
     table: str
     offset: int
+    place: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +148,7 @@ SAVED: Final[Mapping[str, Mapping[str, Kind]]] = MappingProxyType({
         "host_job answers answer_rows batch_body batch_length batch_at batch_step batch_of leaving "
         # counted again, linked again
         "cq_posted cq_reserved deferred entering operations",
-        none="next prev timer lead_timer graft library held requests_first requests_last ready_at",
+        none="next prev timer lead_timer graft library held ready_at",
     ),
     "endpoint": _kinds(
         plain="alive capacity",
@@ -157,7 +161,7 @@ SAVED: Final[Mapping[str, Mapping[str, Kind]]] = MappingProxyType({
         choices={"kind": choice("C_", "C_NULL", "C_ENDPOINT", "C_REPLY", "C_PROMISE", "C_BROKEN")},
         refs={"parent": "capability", "endpoint": "endpoint", "object": "request", "owner": "process"},
         fresh="epoch queues",
-        none="next prev held_next held_prev sent_first sent_last",
+        none="next prev held_next held_prev",
     ),
     "request": _kinds(
         plain="tag op badge deadline fuel status vetted",
@@ -169,7 +173,7 @@ SAVED: Final[Mapping[str, Mapping[str, Kind]]] = MappingProxyType({
         fresh="serial place "
         # of linked requests, whose submitters cannot be saved
         "chained kind flags want failed linked guard guards silent source at take drains deferred_next",
-        none="next prev timer own_next own_prev sent_next sent_prev",
+        none="next prev timer",
     ),
     "parcel": _kinds(
         plain="copied landed truncated awaiting",
@@ -208,7 +212,7 @@ SAVED: Final[Mapping[str, Mapping[str, Kind]]] = MappingProxyType({
         instant={"arrival": NONE, "submitted": NONE, "finished": NONE},
         bodies={"body": ("length", None), "answer": ("answer_length", "answer_room")},
         fresh="by",
-        none="next map result value stream",
+        none="next prev map result value stream",
     ),
 })  # fmt: skip
 """The tables of which rows are saved, and their fields. What is a matter of the constructor stands in `made`."""
@@ -218,7 +222,7 @@ LISTS: Final[Mapping[str, Mapping[str, Queue | Chain]]] = MappingProxyType({
         "completions": Queue("completion", tables.Q_COMPLETIONS),
         "drafts": Queue("request", tables.Q_DRAFTS),
         "rejects": Queue("request", tables.Q_REJECTS),
-        "requests": Chain("request", "requests_first", "own_next", "requests_last", "own_prev"),
+        "requests": Queue("request", tables.Q_OWN, 0),
         "capabilities": Chain("capability", "held", "held_next", previous="held_prev"),
     },
     "endpoint": {
@@ -228,7 +232,7 @@ LISTS: Final[Mapping[str, Mapping[str, Queue | Chain]]] = MappingProxyType({
     },
     "capability": {
         "waiting": Queue("request", tables.Q_WAITING),
-        "sent": Chain("request", "sent_first", "sent_next", "sent_last", "sent_prev"),
+        "sent": Queue("request", tables.Q_SENT, 1),
     },
     "parcel": {
         "route": Chain("leg", "route", "next"),
