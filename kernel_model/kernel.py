@@ -28,6 +28,7 @@ from grafting.diagnostics import fail
 from jit.mapview import MapView, scratch_bytes
 from jit.values import Types
 from kernel_model import capabilities, persistence
+from kernel_model.agents import become_host, host_in
 from kernel_model.attachments import arm, chain, place, replace, serve
 from kernel_model.clientmodes import set_mode
 from kernel_model.contexts import Context, add_context
@@ -103,12 +104,12 @@ class Kernel(Simulation):
         """Return a new server process: it replies with block number (the request's u64) of `image`, or with `reply`.
 
         Or it does `ops`, acts by operation number (`kernel_model.serving`); or all that `like` does, with the same data
-        and at the same endpoint. Without `endpoint` it gets one of its own. `service_ns` is its work for a request,
+        and, without `endpoint`, at the same one. Else it gets one of its own. `service_ns` is its work for a request,
         `device_ns` a time that it sleeps in each, `faults` what goes wrong. With `passive` it runs on the context of
         the request that it serves, and on `context` only where that is exhausted and it gives up the request
         (`core.budgets`). Raises GraftError G0801 for what cannot be, OSError if the image cannot be read.
         """
-        endpoint = like.endpoint if like else endpoint or self.endpoint(name, capacity)
+        endpoint = endpoint or (like.endpoint if like else self.endpoint(name, capacity))
         if like is not None:
             row = int(self.tables.process[like.row]["row"])
         else:
@@ -187,15 +188,21 @@ class Kernel(Simulation):
     def host(self, name: str, *, to: Endpoint | Server, core: int = 0, priority: int = 8) -> Server:
         """Return a new process that runs a graft (`load`) for whoever calls it, between them and the servers `to`."""
         endpoint = self.endpoint(name)
-        number = self._process(name, core, priority, tables.B_HOSTED, None, endpoint=endpoint.row, cq_capacity=64)
-        job = self.storage.add(
-            "job", owner=number, capability=self.capability(to, number), map=NONE, result=NONE, next=NONE, stream=NONE
+        number = self._process(
+            name, core, priority, tables.B_HOSTED, None, row=NONE, endpoint=endpoint.row, cq_capacity=64
         )
-        self.tables.job[job]["tag"] = job
-        self.tables.process[number]["host_job"] = job
+        become_host(self, number, to)
         self._own(endpoint, number)
         self._starting.append(number)
         return self._named(Server(self, name, number, endpoint))
+
+    def host_in(self, server: Server, to: Endpoint | Server | None = None) -> None:
+        """Let a server run a graft (`load`) for whoever calls it, and do itself what the graft sends to its endpoint.
+
+        `to`: where the graft's handlers take the first request to have gone (None: to this server). Raises GraftError
+        G0801 for a server that has begun, or has a graft or a table of answers.
+        """
+        host_in(self, server, to)
 
     def keep_answers(self, server: Server, most: int) -> None:
         """Let a server take every request as a batch of up to `most` calls, and keep their answers meanwhile."""

@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 import numpy as np
 from kernel_brokers import add_brokers
-from kernels import CHASE, CONSUME, DELIVER, chain_image, verified
+from kernel_rivals import add_rivals
+from kernels import ARM_TIMER, CHASE, CONSUME, DELIVER, chain_image, verified
 from random_chains import chain_process, chaining
 
 import verifier
@@ -40,13 +41,6 @@ HOLD_ODD = """
     r0 = 0
     exit
 hold:
-    r0 = 1
-    exit
-"""
-ARM = """
-    r1 = *(u64 *)(r1 + 16)
-    r2 = 700
-    call 1004
     r0 = 1
     exit
 """
@@ -84,9 +78,9 @@ out:
 """
 GRAFTS: tuple[dict[str, str], ...] = (
     {"reply/disk.read": CHASE},
-    {"reply/disk.read": CHASE, "failure": ARM, "timer": RETRY},
+    {"reply/disk.read": CHASE, "failure": ARM_TIMER, "timer": RETRY},
     {"reply": CONSUME, "failure": DELIVER},
-    {"reply/disk.read": ARM, "timer": RETRY, "reply": DELIVER},
+    {"reply/disk.read": ARM_TIMER, "timer": RETRY, "reply": DELIVER},
     {"reply/disk.read": RETRY},
     {"submit": HOLD_ODD, "reply/disk.read": CHASE},
     {"submit": CONSUME_ODD, "reply/disk.read": CHASE},
@@ -146,6 +140,8 @@ class Scenario:
         self.clients = [self._client(i) for i in range(self.draw.randint(1, 3))]
         if seed % 3 == 0:
             add_brokers(self.kernel, seed, self.endpoints, self.cores)
+        if seed % 3 == 1:
+            add_rivals(self.kernel, seed, self.endpoints, self.cores, proved)
 
     def place(self) -> dict[str, int]:
         return {"core": self.draw.randrange(self.cores), "priority": self.draw.choice((7, 8, 8, 9))}

@@ -36,6 +36,13 @@ deliver:
     r0 = 0
     exit
 """
+ARM_TIMER = """
+    r1 = *(u64 *)(r1 + 16)
+    r2 = 700
+    call 1004
+    r0 = 1
+    exit
+"""
 CONSUME = "r0 = 1\nexit"
 DELIVER = "r0 = 0\nexit"
 

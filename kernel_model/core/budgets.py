@@ -17,7 +17,7 @@ are never cut short: they overdraw, and `expel` looks at the end of each whether
 A passive server whose donor is exhausted is not postponed, which would keep the endpoint shut for all others: the
 request ends `timed_out`, the rest of the burst is dropped, and the server's *timeout handler* runs, on its own context:
 
-    compiled servers      free what they have prepared and receive the next request
+    compiled servers      free what they have prepared and receive the next request; so do servers that are hosts
     Python generators     `hosting.DonorExhausted` is raised at the `yield` that was under way; its handler may undo,
                           compute, and receive the next
     scripts               go on with their next row; a reply without a request is dropped and receives the next
@@ -34,6 +34,7 @@ from jit.hot import hot
 from kernel_model.core.billing import cut_burst, trace
 from kernel_model.core.contexts import has_budget, run_on, time_in_section
 from kernel_model.core.heap import set_timer
+from kernel_model.core.hosted import give_up
 from kernel_model.core.lists import first, pop, unlink
 from kernel_model.core.ops import drain
 from kernel_model.core.replies import discard_drafts, forget_reply
@@ -42,6 +43,7 @@ from kernel_model.core.schedule import delist, enlist, front, highest_ready, pos
 from kernel_model.core.servers import V_RECEIVE
 from kernel_model.core.tables import (
     B_HOST,
+    B_HOSTED,
     B_SERVER,
     NONE,
     Q_DRAFTS,
@@ -130,6 +132,8 @@ def abandon(k: Tables, p: int) -> None:
     if process["behaviour"] == B_SERVER:
         process["stage"] = V_RECEIVE
         discard_drafts(k, process["queues"] + Q_DRAFTS)
+    elif process["behaviour"] == B_HOSTED:
+        give_up(k, p)
     elif process["behaviour"] == B_HOST:
         process["stage"] = DONE
         process["told_late"] = 1

@@ -87,25 +87,14 @@ def server_step(k: Tables, p: int) -> int:
         process["stage"] = V_WORK
         process["call"] = SYS_RECEIVE
         return U_CALL
-    service = k.service[process["row"]]
     if stage == V_WORK:
         if process["answers"] != NONE and not is_open(k, p, r) and not open_batch(k, p, r):
             process["call"] = SYS_REPLY_RECEIVE
             return U_CALL
         if process["library"] != NONE and ask_first(k, p, r):
             return U_BURST
-        process["owed"] += sample(k, p, service["work"])
-        process["stage"] = V_REPLY if service["device"] == NONE else V_DEVICE
-        return U_BURST
-    if stage == V_DEVICE:
-        charge(k, payer(k, p), IN_USER, DEVICE_START, ONE)
-        process["stage"] = V_SLEEP
-        return U_BURST
-    if stage == V_SLEEP:
-        process["call"] = SYS_SLEEP
-        process["a"] = k.meter[0]["now"] + sample(k, p, service["device"])
-        process["stage"] = V_REPLY
-        return U_CALL
+    if stage != V_REPLY:
+        return work_step(k, p)
     charged = make_reply(k, p, r)
     process["stage"] = V_WORK
     if process["answers"] != NONE and go_on(k, p, r):
@@ -117,6 +106,26 @@ def server_step(k: Tables, p: int) -> int:
     if process["library"] != NONE:
         ask_server(k, p, r)
     return U_BURST
+
+
+@hot
+def work_step(k: Tables, p: int) -> int:
+    """One step of the work that a request is, from stage V_WORK on: the processor's part, then the device's if there is
+    one. Then the stage is V_REPLY."""
+    process = k.process[p]
+    service = k.service[process["row"]]
+    if process["stage"] == V_WORK:
+        process["owed"] += sample(k, p, service["work"])
+        process["stage"] = V_REPLY if service["device"] == NONE else V_DEVICE
+        return U_BURST
+    if process["stage"] == V_DEVICE:
+        charge(k, payer(k, p), IN_USER, DEVICE_START, ONE)
+        process["stage"] = V_SLEEP
+        return U_BURST
+    process["call"] = SYS_SLEEP
+    process["a"] = k.meter[0]["now"] + sample(k, p, service["device"])
+    process["stage"] = V_REPLY
+    return U_CALL
 
 
 # --- the reply --------------------------------------------------------------------------------------------------------

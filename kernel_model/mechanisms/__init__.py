@@ -10,6 +10,7 @@ from kernel_model.mechanisms.async_ import MECHANISM as ASYNC
 from kernel_model.mechanisms.call import MECHANISM as CALL
 from kernel_model.mechanisms.graft import MECHANISM as GRAFT
 from kernel_model.mechanisms.hosted import MECHANISM as HOSTED
+from kernel_model.mechanisms.hosted_server import MECHANISM as HOSTED_SERVER
 from kernel_model.mechanisms.linked import MECHANISM as LINKED
 from kernel_model.mechanisms.pipelined_kernel import MECHANISM as PIPELINED_KERNEL
 from kernel_model.mechanisms.pipelined_server import MECHANISM as PIPELINED_SERVER
@@ -18,7 +19,10 @@ from kernel_model.mechanisms.routed import MECHANISM as ROUTED
 from kernel_model.mechanisms.scenario import Mechanism
 from kernel_model.mechanisms.server import MECHANISM as SERVER
 
-ALL = (CALL, ASYNC, ENTER, POLLED, LINKED, PIPELINED_KERNEL, PIPELINED_SERVER, ROUTED, SERVER, HOSTED, GRAFT)
+ALL = (
+    CALL, ASYNC, ENTER, POLLED, LINKED, PIPELINED_KERNEL, PIPELINED_SERVER, ROUTED, SERVER, HOSTED, HOSTED_SERVER,
+    GRAFT,
+)  # fmt: skip
 BY_NAME = {mechanism.name: mechanism for mechanism in ALL}
 
 

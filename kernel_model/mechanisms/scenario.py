@@ -158,12 +158,13 @@ def add_clients(kernel: Kernel, workload: Workload) -> tuple[Client, ...]:
     return tuple(kernel.client(name, core=CLIENT_CORE, completions=COMPLETIONS) for name in client_names(workload))
 
 
-def add_servers(kernel: Kernel, workload: Workload) -> Service:
+def add_servers(kernel: Kernel, workload: Workload, *, apart: bool = False) -> Service:
     """Make the workload's servers.
 
     Processes of one role are all at one endpoint. They take turns, since the longest waiter receives next: with a
-    server for each of d steps, step i of every operation is served by process i mod d. Several roles have a process
-    each, or, with one server, share it and its endpoint. A bystander, if the workload has one, is made here too.
+    server for each of d steps, step i of every operation is served by process i mod d. With `apart` the first of them
+    is at an endpoint of its own, and that of the role is the others'. Several roles have a process each, or, with one
+    server, share it and its endpoint. A bystander, if the workload has one, is made here too.
     """
     topology, roles = workload.topology, workload.roles
     core = CLIENT_CORE if topology.core is Core.SAME else CLIENT_CORE + 1
@@ -187,11 +188,12 @@ def add_servers(kernel: Kernel, workload: Workload) -> Service:
         servers = [add(role, role.ops, number) for number, role in enumerate(roles)]
         return Service({role.name: s.endpoint for role, s in zip(roles, servers, strict=True)}, tuple(servers))
     first = add(roles[0], {op: act for role in reversed(roles) for op, act in role.ops.items()}, 0)
+    elsewhere = kernel.endpoint("others", workload.capacity) if apart and workload.processes > 1 else None
     others = [
-        kernel.server(f"server{number}", like=first, core=core, passive=passive)
+        kernel.server(f"server{number}", like=first, endpoint=elsewhere, core=core, passive=passive)
         for number in range(1, workload.processes)
     ]
-    return Service({role.name: first.endpoint for role in roles}, (first, *others))
+    return Service({role.name: elsewhere or first.endpoint for role in roles}, (first, *others))
 
 
 Place = Callable[["Process", Mapping[str, Any]], "Attachment"]
