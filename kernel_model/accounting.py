@@ -105,7 +105,8 @@ class GraftAccount:
     `vector`: by primitive, what its handlers did (instructions by class, helper calls, bytes copied), in the kernel or
     in user mode; the primitives of activation itself are on the payers' accounts. `sent`, `sent_bytes`: sends that were
     accepted, `denied` those refused for want of room, `consumed` replies that went no further. `spent_ps`: activations
-    in the kernel, from entry to return.
+    in the kernel, from entry to return. `refilled`: cache lines that had to be brought in for its activations, in the
+    kernel or in user mode.
     """
 
     graft: str
@@ -119,11 +120,12 @@ class GraftAccount:
     denied: int
     consumed: int
     spent_ps: int
+    refilled: int
     handlers: tuple[HandlerAccount, ...]
 
     def __add__(self, other: GraftAccount) -> GraftAccount:
         """Return both runs of the same graft together."""
-        names = ("activations", "user_activations", "sent", "sent_bytes", "denied", "consumed", "spent_ps")
+        names = ("activations", "user_activations", "sent", "sent_bytes", "denied", "consumed", "spent_ps", "refilled")
         return replace(
             self,
             **{name: getattr(self, name) + getattr(other, name) for name in names},
@@ -171,5 +173,8 @@ def _graft_account(kernel: Kernel, attachment: Attachment) -> GraftAccount:
                 handler_rows(attachment.program), k.handler[row["first_handler"] :], strict=False
             )
         ),
-        **{n: int(row[n]) for n in ("activations", "user_activations", "sent", "sent_bytes", "denied", "consumed")},
+        **{
+            name: int(row[name])
+            for name in ("activations", "user_activations", "sent", "sent_bytes", "denied", "consumed", "refilled")
+        },
     )

@@ -91,6 +91,7 @@ KERNEL_ONLY: tuple[dict[str, str], ...] = (
     {"request": DROP},
 )
 ENGINES: tuple[Literal["interpreted", "native"], ...] = ("interpreted", "native")
+CACHES: tuple[Literal["hot"] | Cache, ...] = ("hot", Cache(2048, 64, 512), Cache(4096, 64, 1000))
 VERIFIED: dict[int, verifier.Verified] = {}
 PRICES = {
     "entry": 0.03, "exit": 0.02, "switch": 0.05, "schedule": 0.01, "dispatch_call": 0.1, "interrupt": 0.2, "ipi": 0.3,
@@ -108,7 +109,7 @@ def proved(number: int) -> verifier.Verified:
 class Scenario:
     """One model, built by the draws of `seed`; equal seeds build equal models in both tiers."""
 
-    def __init__(self, seed: int, engine: TierName, *, profile: str | None = None) -> None:
+    def __init__(self, seed: int, engine: TierName, *, profile: str | None = None, caches: Cache | None = None) -> None:
         self.draw = random.Random(seed)
         self.cores = self.draw.choice((1, 1, 2, 3))
         self.kernel = Kernel(
@@ -121,7 +122,7 @@ class Scenario:
             locks=self.draw.choice(("one", "core")),
             eager_ns=self.draw.choice((5_000, 5_000, 1)),
             fuel_ns=self.draw.choice((1_000_000, 1_000_000, 3_000)),
-            caches=random.Random(f"caches {seed}").choice(("hot", Cache(2048, 64, 512), Cache(4096, 64, 1000))),
+            caches=caches or random.Random(f"caches {seed}").choice(CACHES),
             prices=None if profile or self.draw.random() < 0.5 else {k: 1000 * v for k, v in PRICES.items()},
             trace=True,
         )

@@ -24,7 +24,7 @@ from kernel_model.workloads.workload import Answer, Closed, Open
 
 GIVEN = {
     "hops": 2, "work_ns": 10, "size": 512, "cached": 1, "servers": "each", "serving": "passive", "place": "other",
-    "clients": 2, "think_ns": 5, "load": 1e5, "failures": 0.1,
+    "clients": 2, "think_ns": 5, "load": 1e5, "failures": 0.1, "bystander_set": 4096,
 }  # fmt: skip
 
 

@@ -11,10 +11,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from kernel_model.experiments.point import Point
-from kernel_model.experiments.preparation import completed
+from kernel_model.experiments.preparation import cache_of, completed, profile_of, scenario_of
+from kernel_model.experiments.warmth import with_refills
 from kernel_model.mechanisms import mechanism_of
 from kernel_model.mechanisms.counts import Equal, Prediction
-from kernel_model.mechanisms.scenario import CannotExpress
+from kernel_model.mechanisms.scenario import CannotExpress, Mechanism
 from kernel_model.workloads import catalogue
 from kernel_model.workloads.workload import Open, Workload
 
@@ -37,7 +38,19 @@ def _foretold(point: Point) -> Foretold:
     mechanism, workload = mechanism_of(point.mechanism), catalogue.make(point)
     unable = mechanism.unable(workload, point.core_count)
     return Foretold(
-        point, unable or mechanism.predict(workload), equality(point, mechanism.equal, concurrent(workload))
+        point, unable or predicted(point, workload, mechanism), equality(point, mechanism.equal, concurrent(workload))
+    )
+
+
+def predicted(point: Point, workload: Workload, mechanism: Mechanism) -> Prediction:
+    """Return the prediction for a completed point by a mechanism that can do the workload."""
+    return with_refills(
+        mechanism.predict(workload),
+        point,
+        workload,
+        profile_of(point.profile),
+        cache_of(point),
+        lambda: scenario_of(point).verified,
     )
 
 

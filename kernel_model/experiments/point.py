@@ -28,10 +28,11 @@ Activation = Literal["eager", "deferred", "auto", "off"]
 Charge = Literal["current", "metered", "switched"]
 Engine = Literal["interpreted", "native"]
 Locks = Literal["one", "core"]
+Caches = Literal["hot", "finite"]
 
 LEAST: Mapping[str, int] = {
     "hops": 1, "work_ns": 0, "size": 0, "cached": 0, "cores": 1, "clients": 1, "think_ns": 0, "operations": 1,
-    "seed": 0,
+    "seed": 0, "working_set": 0, "bystander_set": 0,
 }  # fmt: skip
 """The least value of each whole number."""
 
@@ -43,12 +44,15 @@ class Point:
     What is asked: `workload` (of `workloads.catalogue`), done `operations` times in all by `clients` clients, each of
     `hops` dependent requests with replies of `size` bytes and `work_ns` of a server's work, the topmost `cached` levels
     being known to the client; of the requests the share `failures` fails. When: `think_ns` after the last one ended, or
-    at `load` operations a second. Where: `servers`, `serving`, `place` of the servers (the client's core or another).
+    at `load` operations a second. Where: `servers`, `serving`, `place` of the servers (the client's core or another);
+    beside whom: a bystander that uses `bystander_set` bytes.
     In all of these None is the workload's own default; `experiments.run.completed` fills it in. See `workloads.kinds`.
 
     By whom: `mechanism`, with the graft in the file `graft` (None: the workload's own sample). In which kernel:
-    `profile` (a name or a TOML file), `cores`, `activation`, `charge`, `engine`, `locks`. `warm_up` is the fraction of
-    the first operations that is left out of latency and throughput; `seed` draws keys, arrivals and service times.
+    `profile` (a name or a TOML file), `cores`, `activation`, `charge`, `engine`, `locks`; `caches` that hold all, or as
+    much as the profile says, and then with a `working_set` of each process in bytes (None: the profile's). `warm_up` is
+    the fraction of the first operations that is left out of latency and throughput; `seed` draws keys, arrivals and
+    service times.
     """
 
     workload: str = "btree"
@@ -65,12 +69,15 @@ class Point:
     think_ns: int | None = None
     load: float | None = None
     failures: float | None = None
+    bystander_set: int | None = None
     profile: str = "sel4-skylake"
     cores: int = 1
     activation: Activation = "eager"
     charge: Charge = "metered"
     engine: Engine = "interpreted"
     locks: Locks = "one"
+    caches: Caches = "hot"
+    working_set: int | None = None
     operations: int = 1000
     warm_up: float = 0.0
     seed: int = 1
@@ -84,6 +91,8 @@ class Point:
             value = getattr(self, name)
             if value is not None and value < least:
                 raise fail("G0858", f"`{name}` is at least {least}, not {value}")
+        if self.working_set is not None and self.caches == "hot":
+            raise fail("G0858", "`working_set` means nothing where everything is warm", helps=("caches=finite",))
         if self.load is not None and not self.load > 0:
             raise fail("G0858", f"`load` is above 0 operations a second, not {self.load}")
         if self.failures is not None and not 0 <= self.failures <= 1:
@@ -130,6 +139,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "charge": get_args(Charge),
     "engine": get_args(Engine),
     "locks": get_args(Locks),
+    "caches": get_args(Caches),
 }
 """The values of each field that has few."""
 

@@ -16,7 +16,7 @@ from kernel_model.workloads.samples import sample_path
 from kernel_model.workloads.workload import bind
 
 if TYPE_CHECKING:
-    from kernel_model.costs import Profile
+    from kernel_model.costs import Cache, Profile
     from verifier import Verified
 
 
@@ -42,6 +42,12 @@ def scenario_of(point: Point) -> Scenario:
 def profile_of(name: str) -> Profile:
     """Return the cost profile of a name or in a file; read once. Raises as `costs.load` does."""
     return costs.load(name)
+
+
+def cache_of(point: Point) -> Cache:
+    """Return the cache of each core at a point where caches are finite, and the working set of its processes."""
+    cache = profile_of(point.profile).cache
+    return cache if point.working_set is None else replace(cache, working_set=point.working_set)
 
 
 @cache

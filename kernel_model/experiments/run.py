@@ -33,9 +33,9 @@ from jit.hot import TierName
 from kernel_model.accounting import graft_accounts
 from kernel_model.core import prices
 from kernel_model.costs.bands import sensitivity
-from kernel_model.experiments.foretelling import concurrent
+from kernel_model.experiments.foretelling import concurrent, predicted
 from kernel_model.experiments.point import Point
-from kernel_model.experiments.preparation import completed, profile_of, scenario_of
+from kernel_model.experiments.preparation import cache_of, completed, profile_of, scenario_of
 from kernel_model.kernel import Kernel
 from kernel_model.mechanisms import mechanism_of
 from kernel_model.mechanisms.counts import AccountCounts, Prediction, observed, together
@@ -71,7 +71,7 @@ def measure(
     unable = mechanism.unable(scenario.workload, point.core_count)
     if unable is not None:
         return unable
-    predicted, profile = mechanism.predict(scenario.workload), profile_of(point.profile)
+    foretold, profile = predicted(point, scenario.workload, mechanism), profile_of(point.profile)
 
     def at(prices: Profile) -> Outcome:
         kernel, stage = build(point, scenario, mechanism, prices, tier)
@@ -79,7 +79,7 @@ def measure(
         before = _snapshot(kernel, stage)
         stage.start()
         _run(kernel, scenario)
-        return _outcome(point, scenario, prices, kernel, stage, before, predicted)
+        return _outcome(point, scenario, prices, kernel, stage, before, foretold)
 
     outcome = at(profile)
     alone = not outcome.concurrent and not scenario.workload.bystander
@@ -113,6 +113,7 @@ def build(
         charge=point.charge,
         activation=point.activation,
         locks=point.locks,
+        caches="hot" if point.caches == "hot" else cache_of(point),
         vectors=True,
         trace=trace,
     )
@@ -126,7 +127,7 @@ def _outcome(
     kernel: Kernel,
     stage: Stage,
     before: _Snapshot,
-    predicted: Prediction,
+    foretold: Prediction,
 ) -> Outcome:
     after = _snapshot(kernel, stage)
     results = stage.results()
@@ -149,7 +150,7 @@ def _outcome(
         elapsed_ps=after.now - before.now,
         charging_ps=sum(totals.get(name, 0) * int(profile.prices[prices.INDEX[name]]) for name in CHARGING),
         counts=counts,
-        predicted=predicted,
+        predicted=foretold,
         accounts=accounts,
         spent=spent,
         sensitivity=sensitivity(profile, totals, point.operations, latency.percentile(50)) if is_sum else None,
@@ -157,7 +158,7 @@ def _outcome(
         worst_release_ps=round(statistics.worst_release_ns * 1000),
         grafts=graft_accounts(kernel),
         contexts={use.name: _context(use) for use in kernel.contexts.values()},
-        misses=counts.differences(predicted),
+        misses=counts.differences(foretold),
     )
 
 

@@ -41,7 +41,8 @@ class Counts:
     `crossings`: system calls, by any process. `switches`: changes of thread. `wake_ups`: times that a client was
     blocked and ran again. `kernel_activations`, `user_activations`: runs of a handler in the kernel and in a process.
     `submissions`: requests that the kernel took in or passed on. `notifications`: completions that it put into a queue.
-    `interrupts`: timers, devices and inter-processor interrupts that a core took.
+    `interrupts`: timers, devices and inter-processor interrupts that a core took. `refills`: cache lines of working
+    sets that were brought in again.
     """
 
     crossings: int = 0
@@ -52,6 +53,7 @@ class Counts:
     submissions: int = 0
     notifications: int = 0
     interrupts: int = 0
+    refills: int = 0
 
     def __add__(self, other: Counts) -> Counts:
         return Counts(*(getattr(self, name) + getattr(other, name) for name in NAMES))
@@ -103,6 +105,7 @@ def observed(totals: Mapping[str, int], wake_ups: int) -> Counts:
         submissions=sum(totals.get(name, 0) for name in ("dispatch_call", "dispatch_send", "dispatch_forward")),
         notifications=totals.get("notify", 0),
         interrupts=totals.get("interrupt", 0),
+        refills=totals.get("refill_line", 0),
     )
 
 

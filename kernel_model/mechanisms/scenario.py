@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from kernel_model.hosting import Compute, Jump
+from kernel_model.hosting import Compute, Jump, Row
 from kernel_model.mechanisms.counts import Equal, Prediction
 from kernel_model.serving import Act
 from kernel_model.workloads.roles import Role
@@ -183,7 +183,9 @@ def add_servers(kernel: Kernel, workload: Workload, *, apart: bool = False) -> S
         )
 
     if workload.bystander:
-        kernel.script(BYSTANDER, [Compute(BYSTANDER_NS), Jump(0)], core=CLIENT_CORE, priority=BYSTANDER_PRIORITY)
+        computes: list[Row] = [Compute(BYSTANDER_NS), Jump(0)]
+        bystander = kernel.script(BYSTANDER, computes, core=CLIENT_CORE, priority=BYSTANDER_PRIORITY)
+        kernel.working_set(bystander, workload.bystander_set)
     if len(roles) > 1 and topology.servers is Servers.EACH:
         servers = [add(role, role.ops, number) for number, role in enumerate(roles)]
         return Service({role.name: s.endpoint for role, s in zip(roles, servers, strict=True)}, tuple(servers))

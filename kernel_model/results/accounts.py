@@ -41,7 +41,7 @@ PAYERS = (
 )
 TITLES = {"crossings": "cross", "switches": "switch", "wake_ups": "wake", "kernel_activations": "in kernel",
           "user_activations": "in user", "submissions": "sends", "notifications": "notify",
-          "interrupts": "interrupt"}  # fmt: skip
+          "interrupts": "interrupt", "refills": "refilled"}  # fmt: skip
 
 
 def _grid(title: str, *columns: str, left: int = 1) -> Grid:
@@ -56,15 +56,17 @@ def _grid(title: str, *columns: str, left: int = 1) -> Grid:
 
 def foretold(predictions: Sequence[Foretold]) -> Iterator[RenderableType]:
     """Yield the predictions, once for points that differ in prices or charging alone, and the rule of payers."""
+    finite = any(each.point.caches == "finite" for each in predictions)
+    names = [name for name in NAMES if finite or name != "refills"]
     grid = _grid("Foretold, before anything runs: counts per operation", "topology, hops", "by",
-                 *(TITLES[name] for name in NAMES), "equal to call", left=2)  # fmt: skip
+                 *(TITLES[name] for name in names), "equal to call", left=2)  # fmt: skip
     for each in _once(predictions):
         where = each.point.place_and_length
         if isinstance(each.prediction, CannotExpress):
             grid.add_row(where, each.point.mechanism, Text("cannot express it", style="dim"))
             continue
         counts = each.prediction.per_operation(each.point.operations)
-        cells = ["?" if counts[name] is None else f"{counts[name]:g}" for name in NAMES]
+        cells = ["?" if counts[name] is None else f"{counts[name]:g}" for name in names]
         grid.add_row(where, each.point.mechanism, *cells, EQUAL_IN_WORDS[each.equal])
     yield grid
     reasons = {each.prediction.why for each in predictions if not isinstance(each.prediction, CannotExpress)} - {""}
@@ -77,10 +79,14 @@ def foretold(predictions: Sequence[Foretold]) -> Iterator[RenderableType]:
 
 
 def _once(predictions: Iterable[Foretold]) -> Iterable[Foretold]:
-    """Return one prediction for points that differ in prices or charging alone, that of a payer who is known if any."""
+    """Return one prediction for points that differ in prices or charging alone, that of a payer who is known if any.
+
+    Where caches are finite their size, and that of a graft by its engine, are part of the prediction.
+    """
     found: dict[Point, Foretold] = {}
     for each in sorted(predictions, key=lambda foretold: foretold.point.charge == "current"):
-        found.setdefault(replace(each.point, charge="metered", profile="", engine="native"), each)
+        same = replace(each.point, charge="metered")
+        found.setdefault(replace(same, profile="", engine="native") if same.caches == "hot" else same, each)
     return found.values()
 
 
@@ -142,7 +148,7 @@ def grafts(rows: Sequence[Measured]) -> Grid:
     """Return what each graft did per operation, and its proven bound against the dearest activation seen."""
     grid = _grid("Grafts: what each did per operation; the bound proved of one activation, and the dearest seen",
                  "by", "charge", "graft of", "in kernel", "in user", "instr.", "helpers", "copied", "sends", "bytes",
-                 "denied", "us", "bound us", "seen us", left=3)  # fmt: skip
+                 "denied", "us", "refilled", "bound us", "seen us", left=3)  # fmt: skip
     for row, outcome in rows:
         for number, graft in enumerate(outcome.grafts):
             grid.add_row(*_head(row, number), graft.process, *_graft_cells(graft, outcome.operations))
@@ -155,7 +161,8 @@ def _graft_cells(graft: GraftAccount, operations: int) -> tuple[str, ...]:
                graft.vector.get("helper_copy_byte", 0), graft.sent, graft.sent_bytes, graft.denied)  # fmt: skip
     worst = max(graft.handlers, key=lambda handler: handler.worst_ps, default=None)
     seen = (us(worst.bound_ps), us(worst.worst_ps)) if worst and worst.worst_ps else ("", "")
-    return (*(f"{figure / operations:.6g}" for figure in figures), us(graft.spent_ps / operations), *seen)
+    return (*(f"{figure / operations:.6g}" for figure in figures), us(graft.spent_ps / operations),
+            f"{graft.refilled / operations:.6g}", *seen)  # fmt: skip
 
 
 def vectors(rows: Sequence[Measured]) -> Grid:

@@ -67,4 +67,8 @@ def setting(point: Point) -> str:
     told += [f"{point.engine} grafts, {point.activation}, charged {point.charge}"]
     if point.locks != "one":
         told.append("a lock per core")
+    if point.caches == "finite":
+        told.append("finite caches" + ("" if point.working_set is None else f", sets of {point.working_set:,} bytes"))
+        if point.bystander_set is not None:
+            told.append(f"a bystander's of {point.bystander_set:,}")
     return ", ".join(told)

@@ -2,7 +2,8 @@
 
 `bystander`: a process one priority below computes on the clients' core all the time. What it gets is what the others
 leave, so with a load that does not depend on the mechanism its share of the core says what the mechanism costs, whoever
-is charged for it. Its account is `bystander`; the charge modes are compared on it.
+is charged for it. Its account is `bystander`; the charge modes are compared on it. Where caches are finite it leaves
+them full of its own: whatever runs after it is cold.
 
 `overload`: an open loop whose load is above what any mechanism can carry. By default it is 5/4 of what the servers'
 work alone allows. An operation that has not begun PATIENCE_NS after its intended time is given up by its client, and
@@ -20,12 +21,13 @@ from kernel_model.workloads.workload import Answer, Closed, Open, Workload
 
 PATIENCE_NS = 100_000
 BYSTANDER_LOAD = 20_000.0  # operations per second
+BYSTANDER_SET = 1 << 20  # bytes: more than most cores' own caches, so that what it leaves behind is cold
 EXCESS = 1.25
 
 
 def build_bystander(settings: Settings) -> Workload:
     """Return the walks beside a process that computes."""
-    return replace(lists.build(settings), name="bystander", bystander=True)
+    return replace(lists.build(settings), name="bystander", bystander=True, bystander_set=settings.bystander_set)
 
 
 def build_overload(settings: Settings) -> Workload:
@@ -49,7 +51,7 @@ _WALK: dict[str, Value] = {"hops": 4, "size": lists.CACHE_LINE, "cached": 0, "se
 BYSTANDER = Kind(
     "bystander",
     "chase pointers beside a process that computes on the same core",
-    {**_OPEN, **_WALK, "load": BYSTANDER_LOAD},
+    {**_OPEN, **_WALK, "load": BYSTANDER_LOAD, "bystander_set": BYSTANDER_SET},
     build_bystander,
 )
 OVERLOAD = Kind("overload", "chase pointers, asked for faster than they can be", {**_OPEN, **_WALK}, build_overload)

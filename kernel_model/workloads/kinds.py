@@ -13,6 +13,7 @@ Parameters mean the same in every workload:
     think_ns   closed loop: the time between an operation's end and the next one's beginning
     load       open loop: operations per second offered by all clients together (None: closed loop)
     failures   share of the requests that a server fails
+    bystander_set  bytes that a process beside them uses all the time, where caches are finite
 
 A parameter that a kind has no use for is refused, never ignored: two points that differ in it would be the same run
 under different names. What is not said (None) gets the kind's own default (`Kind.parameters`).
@@ -31,6 +32,7 @@ Value = int | float | str | None
 
 PARAMETERS = (
     "hops", "work_ns", "size", "cached", "servers", "serving", "place", "clients", "think_ns", "load", "failures",
+    "bystander_set",
 )  # fmt: skip
 COMMON: Mapping[str, Value] = {
     "work_ns": 200, "serving": "active", "place": "same", "clients": 1, "think_ns": 0, "load": None,
@@ -90,6 +92,10 @@ class Asked(Protocol):
         """From 0 to 1."""
 
     @property
+    def bystander_set(self) -> int | None:
+        """Bytes."""
+
+    @property
     def operations(self) -> int:
         """How many operations in all."""
 
@@ -113,6 +119,7 @@ class Settings:
     arrivals: Arrivals
     operations: int
     seed: int
+    bystander_set: int = 0
 
     def refuse(self, parameter: str, why: str) -> NoReturn:
         """Raise GraftError G0848: the value of a parameter is none that this workload can have."""
@@ -170,6 +177,7 @@ class Kind:
             size=int(values["size"] or 0),
             cached=int(values["cached"] or 0),
             failures=float(values["failures"] or 0),
+            bystander_set=int(values["bystander_set"] or 0),
             clients=int(values["clients"] or 0),
             topology=Topology(
                 Servers(values["servers"] or "one"),

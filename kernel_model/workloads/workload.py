@@ -197,7 +197,7 @@ class Workload:
     client itself sends to; with `spread` operations go to all of them in turn. `depth`: operations that a client has in
     flight. `vets`: whether the graft looks at what the client submits. `patience_ns`: how long after its intended time
     an operation may still begin. `bystander`: whether somebody computes on the clients' core, one priority below, all
-    the time. `final` judges what the servers hold at the end.
+    the time, and uses `bystander_set` bytes. `final` judges what the servers hold at the end.
     """
 
     name: str
@@ -219,6 +219,7 @@ class Workload:
     vets: bool = False
     patience_ns: int | None = None
     bystander: bool = False
+    bystander_set: int = 0
     final: Final | None = None
 
     @property
