@@ -1,24 +1,32 @@
 """Predictions written down before the runs, then the table of errors: `docs/validation.md` says what each rests on.
 
-    python -m benchmarks.validation [--out FILE] [--seeds N] [--rounds N] [--no-linux]
+    python -m benchmarks.validation [PART..] [--out FILE] [--seeds N] [--rounds N] [--repeats N]
 
 Each part writes its predictions to FILE (default `predictions.jsonl`, one line a part), prints their digest, and only
-then runs. Parts: XRP's layers, published composites of every profile, capacity of the simulated kernel, chains on this
-machine's kernel where bpf(2) is allowed, queueing theory over fixed seeds (200). Exits with 1 if a composite is not
-reassembled exactly or a coverage is outside 90 to 99 %; a missed prediction is listed, and no failure of the script.
+then runs. Parts, all by default:
+
+    xrp composites    sums of published layers; published wholes of every profile
+    simulated         capacity of the simulated kernel
+    chains load bystander    this machine's kernel, where bpf(2) is allowed: calibrated first, the profile's digest is
+                      printed; all of their predictions are written before the first chain is run
+    theory            queueing theory over fixed seeds (200)
+
+Exits with 1 if a composite is not reassembled exactly or a coverage is outside 90 to 99 %; a missed prediction is
+listed, and no failure of the script.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from benchmarks import machine
 from kernel_model import costs
-from kernel_model.linux import chains
+from kernel_model.calibration import calibrate, sockets, system
+from kernel_model.calibration.samples import Measured, figure
+from kernel_model.linux import bystanders, chains, loads
 from kernel_model.validation import capacity, queueing, xrp
 from kernel_model.validation.predictions import COLUMNS, Prediction, frozen, outcomes, rows, summary
 
@@ -43,7 +51,7 @@ class Record:
             print(f"resting on {name}, sha256 {profile}", flush=True)
 
 
-def report(predictions: Sequence[Prediction], observed: Mapping[str, float]) -> None:
+def report(predictions: Sequence[Prediction], observed: Mapping[str, float | Measured]) -> None:
     """Print the table of errors."""
     found = outcomes(predictions, observed)
     print(f"\n{machine.table(COLUMNS, rows(found))}\n\n{summary(found)}.", flush=True)
@@ -95,46 +103,80 @@ def simulated(record: Record) -> None:
     report(made, {name: value for profile in profiles for name, value in capacity.observe(profile).items()})
 
 
-def live(record: Record, rounds: int) -> None:
-    """Predict chains on this machine's kernel from its primitives, then run them.
+LIVE = ("chains", "load", "bystander")
+LIVE_PART = {
+    "chains": "Chains on Linux",
+    "load": "Load on Linux",
+    "bystander": "A bystander on Linux",
+}
+
+
+def live(record: Record, wanted: Sequence[str], rounds: int, repeats: int) -> None:
+    """Predict chains on this machine's kernel from its calibrated primitives, then run them.
 
     The primitives are measured once more afterwards: where they have moved, the machine did, and the errors with it.
     """
     reason = chains.forbidden()
     if reason:
-        print(f"\n## Chains on Linux\n\nnot run: {reason}")
+        print(f"\n## Linux\n\nnot run: {reason}")
         return
-    given = chains.primitives(rounds)
-    made = chains.predict(given)
-    digest = hashlib.sha256(repr(sorted(given.items())).encode()).hexdigest()
-    record.freeze("Chains on Linux", made, {"primitives of this machine": digest})
-    observed = chains.measure(rounds=rounds)
-    again = chains.primitives(rounds)
-    used = [
-        (name, f"{f.value:.0f}", f"{f.low:.0f} .. {f.high:.0f}", f"{again[name].value / f.value - 1:+.1%}")
-        for name, f in given.items()
-        if f.value >= 1
-    ]
-    print(f"\n{machine.table(('primitive', 'ns', 'interval', 'after the chains'), used)}", flush=True)
-    report(made, observed)
+    print(f"\n## This machine's primitives\n\n{rounds} rounds; {machine.load()}", flush=True)
+    profile = costs.parse(calibrate.calibrate(rounds), filename="calibrated")
+    print(f"profile {profile.name}, sha256 {profile.digest}", flush=True)
+    rests_on = {profile.name: profile.digest}
+    planned, beside = loads.plans(profile), bystanders.plan(profile)
+    made = {
+        "chains": chains.predict(profile),
+        "load": [prediction for plan in planned for prediction in loads.predict(plan)],
+        "bystander": bystanders.predict(profile, beside),
+    }
+    runs: dict[str, Callable[[], Mapping[str, Measured]]] = {
+        "chains": lambda: chains.measure(rounds=2 * repeats + 1),
+        "load": lambda: loads.measure(planned, repeats),
+        "bystander": lambda: bystanders.measure(beside, repeats),
+    }
+    for part in wanted:
+        record.freeze(LIVE_PART[part], made[part], rests_on)
+    for part in wanted:
+        print(f"\n### {LIVE_PART[part]}; {machine.load()}")
+        report(made[part], runs[part]())
+    print("\n### Primitives before and after\n")
+    print(machine.table(("primitive", "ns", "interval", "afterwards"), _moved(profile, rounds)), flush=True)
+
+
+def _moved(profile: costs.Profile, rounds: int) -> Iterator[tuple[str, ...]]:
+    after = system.measure(rounds) | sockets.measure(rounds)
+    for name, part in profile.parts.items():
+        value, low, high = (ps / 1000 for ps in (part.value, part.low, part.high))
+        yield name, f"{value:.0f}", f"{low:.0f} .. {high:.0f}", f"{figure(after[name]).value:.0f}"
 
 
 def main() -> int:
+    parts = ("xrp", "composites", "simulated", *LIVE, "theory")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("part", nargs="*", metavar="PART", help=f"one of {', '.join(parts)}")
     parser.add_argument("--out", type=Path, default=Path("predictions.jsonl"))
     parser.add_argument("--seeds", type=int, default=SEEDS)
-    parser.add_argument("--rounds", type=int, default=ROUNDS)
-    parser.add_argument("--no-linux", action="store_true")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="of the calibration")
+    parser.add_argument("--repeats", type=int, default=loads.ROUNDS, help="of each load")
     arguments = parser.parse_args()
+    wanted = arguments.part or parts
+    if unknown := set(wanted) - set(parts):
+        parser.error(f"no part {', '.join(sorted(unknown))}; there are {', '.join(parts)}")
     print(f"{machine.heading()}; {machine.load()}")
     record = Record(arguments.out)
-    storage(record)
-    exact = composites()
-    simulated(record)
-    if not arguments.no_linux:
-        live(record, arguments.rounds)
-    covered = theory(record, arguments.seeds)
-    return 0 if exact and covered else 1
+    good = True
+    if "xrp" in wanted:
+        storage(record)
+    if "composites" in wanted:
+        good &= composites()
+    if "simulated" in wanted:
+        simulated(record)
+    if on_linux := [part for part in LIVE if part in wanted]:
+        live(record, on_linux, arguments.rounds, arguments.repeats)
+    if "theory" in wanted:
+        good &= theory(record, arguments.seeds)
+    return 0 if good else 1
 
 
 if __name__ == "__main__":

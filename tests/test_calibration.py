@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
+import calibrated
 import pytest
 from click.testing import CliRunner
 
@@ -21,16 +21,6 @@ from kernel_model.calibration.samples import Measured
 from kernel_model.linux import bpf, loops
 
 linux = pytest.mark.skipif(bool(loops.unavailable()), reason=loops.unavailable() or "the loops can run")
-
-CLASSES = [kind.name.lower() for kind in CostClass]
-ASKED = ("null_syscall", "pipe_half", "futex_half", *writing.PRIMITIVES, *(f"native_{c}" for c in CLASSES),
-         *(f"interpreted_{c}" for c in CLASSES))  # fmt: skip
-GIVEN = {name: Measured(1.0, 0.9, 1.2) for name in ASKED} | {
-    "null_syscall": Measured(90.0, 88.0, 95.0),
-    "pipe_half": Measured(1000.0, 950.0, 1100.0),
-    "futex_half": Measured(980.0, 940.0, 1050.0),
-    "switch": Measured(400.0, 350.0, 500.0),
-}
 
 
 def test_a_figure_is_the_median_and_two_percentiles() -> None:
@@ -72,12 +62,8 @@ def test_what_takes_no_time_is_priced_as_one_of_those_begun_in_a_cycle() -> None
     assert code._solved(kernels, times)["jump"] == 1 / code.WIDTH
 
 
-def parsed(measured: Mapping[str, Measured]) -> costs.Profile:
-    return costs.parse(writing.toml(measured, rounds=11))
-
-
 def test_measured_figures_become_a_profile_with_its_sources() -> None:
-    profile = parsed(GIVEN)
+    profile = calibrated.profile()
     assert profile.name == "linux-host"
     assert profile.composites["call"].value == 1_000_000
     assert profile.primitives["switch"].certainty is costs.Certainty.MEASURED
@@ -88,11 +74,18 @@ def test_measured_figures_become_a_profile_with_its_sources() -> None:
         assert profile.primitives[name].worst >= profile.primitives[name].high
 
 
+def test_what_only_chains_are_predicted_from_is_a_part_of_the_profile_where_it_can_be_measured() -> None:
+    assert set(calibrated.profile().parts) == set(writing.PARTS)
+    without = {name: figure for name, figure in calibrated.GIVEN.items() if name not in ("message", "redirect")}
+    assert set(calibrated.profile(without).parts) == {"handover", "sleep"}
+    assert calibrated.profile().parts["message"].value == 1_000_000
+
+
 def test_what_cannot_be_measured_stays_assumed_and_is_named() -> None:
-    without = {name: figure for name, figure in GIVEN.items() if name != "activate"}
-    assert parsed(without).primitives["activate"].certainty is costs.Certainty.ASSUMED
+    without = {name: figure for name, figure in calibrated.GIVEN.items() if name != "activate"}
+    assert calibrated.profile(without).primitives["activate"].certainty is costs.Certainty.ASSUMED
     assert "bpf(2) is not allowed" in writing.toml(without, rounds=11)
-    profile = parsed(GIVEN)
+    profile = calibrated.profile()
     said = {name for names in writing.MISSING for name in names.split(", ")}
     for figure in profile.primitives.values():
         known = figure.certainty is not costs.Certainty.ASSUMED or figure.equation is not None
@@ -100,14 +93,14 @@ def test_what_cannot_be_measured_stays_assumed_and_is_named() -> None:
 
 
 def test_a_noisy_switch_leaves_room_for_the_rest_of_a_message() -> None:
-    noisy = GIVEN | {"switch": Measured(900.0, 500.0, 2000.0)}
-    assert parsed(noisy).primitives["dispatch_call"].low >= 0
+    noisy = calibrated.GIVEN | {"switch": Measured(900.0, 500.0, 2000.0)}
+    assert calibrated.profile(noisy).primitives["dispatch_call"].low >= 0
 
 
 def test_the_digest_follows_every_measured_figure() -> None:
-    for name in ("null_syscall", "switch", "map_lookup", "interpreted_div"):
-        other = GIVEN | {name: replace(GIVEN[name], value=GIVEN[name].value * 1.05)}
-        assert parsed(other).digest != parsed(GIVEN).digest
+    for name in ("null_syscall", "switch", "map_lookup", "interpreted_div", "message"):
+        other = calibrated.GIVEN | {name: replace(calibrated.GIVEN[name], value=calibrated.GIVEN[name].value * 1.05)}
+        assert calibrated.profile(other).digest != calibrated.profile().digest
 
 
 def test_another_system_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,14 +139,14 @@ def test_primitives_are_recovered_on_a_machine_whose_costs_are_known() -> None:
     costs_of = {
         "null_syscall": crossing, "clock": 20.0, "clock_read": 10.0, "pipe_own": own,
         "pipe_large": own + (system.LARGE - system.SMALL) * byte, "yield": give_way,
-        "pipes": 2 * half, "futex": 2 * futex, "yield_pair": 2 * (give_way + switch),
+        "pipes": 2 * half, "futex": 2 * futex, "yield_pair": 2 * (give_way + switch), "sleep": 9000.0,
     }  # fmt: skip
     raw = samples.in_rounds({name: machine.probe(ns) for name, ns in costs_of.items()}, 3)
     found = {name: samples.figure(series) for name, series in system.derived(raw).items()}
     expected = {
         "null_syscall": crossing, "clock": 20.0, "clock_read": 10.0, "pipe_own": own, "yield": give_way,
         "yield_pair": 2 * (give_way + switch), "pipe_half": half, "futex_half": futex, "switch": switch,
-        "handover": block + wake + switch, "wake": block + wake, "copy_byte": byte,
+        "handover": block + wake + switch, "wake": block + wake, "copy_byte": byte, "sleep": 9000.0,
     }  # fmt: skip
     assert {name: figure.value for name, figure in found.items()} == pytest.approx(expected)
     assert all(figure.low == figure.high for figure in found.values())
@@ -183,7 +176,7 @@ def test_numba_a_calibration_of_this_machine_is_a_profile_found_by_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engines = ("native_", "interpreted_", "map_", "activate_user")
-    given = {name: (figure.value,) * 3 for name, figure in GIVEN.items() if name.startswith(engines)}
+    given = {name: (figure.value,) * 3 for name, figure in calibrated.GIVEN.items() if name.startswith(engines)}
     monkeypatch.setattr(code, "measure", lambda _rounds: given)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     before = os.sched_getaffinity(0)

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import resource
 
+import calibrated
 import pytest
 
+from kernel_model import costs
 from kernel_model.calibration import system
 from kernel_model.calibration.samples import Measured
 from kernel_model.linux import chains
 
 live = pytest.mark.skipif(bool(chains.forbidden()), reason=chains.forbidden() or "chains can be run")
 
-GIVEN = {
-    "message": Measured(1000.0, 990.0, 1010.0),
-    "handover": Measured(500.0, 450.0, 600.0),
-    "activation": Measured(700.0, 690.0, 720.0),
-}
-
 
 def value(way: str, hops: int) -> float:
-    made = {prediction.name: prediction.value for prediction in chains.predict(GIVEN, (1, hops))}
+    made = {prediction.name: prediction.value for prediction in chains.predict(calibrated.profile(), (1, hops))}
     return made[f"{way}, {hops} hops"]
 
 
@@ -31,11 +27,18 @@ def test_round_trips_grow_with_the_hops_a_graft_by_activations_and_a_resident_se
 
 
 def test_a_prediction_allows_what_its_primitives_allow_and_at_least_15_percent() -> None:
-    for prediction in chains.predict(GIVEN):
-        assert prediction.low < prediction.value < prediction.high
-        if prediction.unit == "us":
-            assert prediction.low <= prediction.value * 0.85
-            assert prediction.high >= prediction.value * 1.15
+    for prediction in chains.predict(calibrated.profile()):
+        assert prediction.low <= prediction.value * 0.85
+        assert prediction.high >= prediction.value * 1.15
+    wide = {**calibrated.GIVEN, "redirect": Measured(700.0, 100.0, 2000.0)}
+    made = {prediction.name: prediction for prediction in chains.predict(calibrated.profile(wide))}
+    assert made["graft, 16 hops"].low == pytest.approx(2 * (0.9 + 0.45) + 15 * 0.1)
+    assert made["graft, 16 hops"].high == pytest.approx(2 * (1.1 + 0.6) + 15 * 2.0)
+
+
+def test_a_profile_without_sockets_predicts_no_chain() -> None:
+    with pytest.raises(KeyError, match="message"):
+        chains.predict(costs.load("linux-host"))
 
 
 def test_the_table_is_one_cycle() -> None:
@@ -70,3 +73,9 @@ def test_numba_a_chain_that_ends_elsewhere_is_an_error(monkeypatch: pytest.Monke
         monkeypatch.setattr(chains, "end_of", lambda _hops: 1)
         with pytest.raises(AssertionError, match="wrong place"):
             chains.run(ends, 4, 1)
+
+
+@live
+def test_numba_every_chain_that_is_predicted_is_measured() -> None:
+    found = chains.measure(rounds=1, times=3)
+    assert set(found) == {prediction.name for prediction in chains.predict(calibrated.profile())}

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from kernel_model import costs
+from kernel_model.calibration.samples import Measured
 from kernel_model.handles import Exponential, Uniform
 from kernel_model.validation import capacity, predictions, queueing, xrp
 from kernel_model.validation.predictions import Outcome, Prediction, within
@@ -32,6 +33,16 @@ def test_misses_are_counted_and_named() -> None:
     found = predictions.outcomes(made, {"a": 1.05, "b": 2.0})
     assert predictions.summary(found) == "1 of 2 predictions missed: b"
     assert [row[-1] for row in predictions.rows(found)] == ["", "MISS"]
+
+
+def test_the_spread_of_repetitions_is_shown_and_their_median_is_compared() -> None:
+    (found,) = predictions.outcomes([within("a", 1.0, 0.1, "us", "")], {"a": Measured(1.2, 0.9, 1.5)})
+    assert found.missed
+    assert predictions.rows([found])[0][3:] == ("1.2 (0.9 .. 1.5)", "-16.7%", "MISS")
+
+
+def test_an_error_against_nothing_has_no_end() -> None:
+    assert Outcome(within("a", 1.0, 0.1, "us", ""), 0.0).error == float("inf")
 
 
 def test_what_was_not_observed_cannot_be_reported() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from grafting.diagnostics import fail
 from kernel_model import costs
-from kernel_model.calibration import activation, code, system
+from kernel_model.calibration import activation, code, sockets, system
 from kernel_model.calibration.samples import Measured, figure
 from kernel_model.calibration.writing import toml
 from kernel_model.linux import bpf
@@ -25,9 +25,10 @@ def measured(rounds: int = ROUNDS, progress: Callable[[str], None] = lambda _wha
     series = system.measure(rounds)
     progress("instructions and helpers")
     series |= code.measure(rounds)
-    progress("an empty activation")
+    progress("activations")
     if not bpf.unavailable():
         series["activate"] = activation.measure(rounds)
+        series |= sockets.measure(rounds)
     return {name: figure(values) for name, values in series.items()}
 
 

@@ -29,9 +29,13 @@ Clock = Callable[[Sequence[int]], int]
 
 
 def processor_ns(peers: Sequence[int]) -> int:
-    """Return the processor time that this process and `peers` have used (clock_getcpuclockid(3): -pid - 1 << 3 | 2)."""
-    own = time.clock_gettime_ns(time.CLOCK_PROCESS_CPUTIME_ID)
-    return own + sum(time.clock_gettime_ns((~peer) << 3 | 2) for peer in peers)
+    """Return the processor time that this process and `peers` have used."""
+    return time.clock_gettime_ns(time.CLOCK_PROCESS_CPUTIME_ID) + sum(map(of, peers))
+
+
+def of(process: int) -> int:
+    """Return the processor time that a process has used, ns (clock_getcpuclockid(3): -pid - 1 << 3 | 2)."""
+    return time.clock_gettime_ns((~process) << 3 | 2)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,8 @@
     switch           half a pair less one yield: what changing the process adds
     handover         pipe_half - pipe_own: blocking one process, making the other ready, changing to it
     wake             handover - switch
+    sleep            a sleep of SLEEP_NS beside a process that only computes: what the sleeper itself uses, so two
+                     crossings, a timer, blocking, being made ready, changing to it and back
     copy_byte        how writing 32 KiB to a pipe and reading them back differs from 8 bytes, per byte: in and out
     clock            clock_gettime
     clock_read       the cycle counter
@@ -19,6 +21,7 @@ All processes are bound to one core; a peer is a child that waits in a read when
 from __future__ import annotations
 
 import ctypes
+import functools
 import mmap
 import os
 import signal
@@ -33,8 +36,10 @@ from kernel_model.linux.loops import loops
 SMALL, LARGE = 8, 32_768  # bytes of a message; a pipe holds 64 KiB
 WORDS = LARGE // 8
 CORE_TIMES = 2000  # in a batch: some milliseconds
+SLEEP_NS, SLEEPS = 50_000, 100  # of one sleep; in a batch
 FOREVER = 1 << 60
-_PARENT_DEATH_SIGNAL = 1
+ABOVE, BELOW = 2, 1  # fixed priorities
+_PARENT_DEATH_SIGNAL, _TIMER_SLACK, _USUAL_SLACK = 1, 29, 0  # prctl(2)
 
 
 @contextmanager
@@ -69,6 +74,81 @@ def child(run: Callable[[], object]) -> Iterator[int]:
         os.waitpid(number, 0)
 
 
+@contextmanager
+def preceding(level: int = ABOVE) -> Iterator[None]:
+    """Let this process, and the children that it makes meanwhile, go before all others of the machine.
+
+    With fixed priorities (sched(7), SCHED_FIFO) what others do on the core does not count in wall-clock time either.
+    Where that is not permitted (`may_precede`) nothing changes.
+    """
+    if not may_precede():
+        yield
+        return
+    os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(level))
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+
+
+@functools.cache
+def may_precede() -> bool:
+    """Whether processes of fixed priorities are permitted here."""
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(BELOW))
+    except PermissionError:
+        return False
+    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    return True
+
+
+def compute() -> None:
+    """Compute for ever."""
+    loops().cycles(FOREVER)
+
+
+def compute_below() -> None:
+    """Compute for ever, of less importance than whoever is `preceding`: they get the core whenever they want it."""
+    if may_precede():
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(BELOW))
+    else:
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    compute()
+
+
+def compute_if_idle() -> None:
+    """Compute for ever, of no importance (sched(7), SCHED_IDLE): whoever else wants the core gets it at once."""
+    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    compute()
+
+
+@contextmanager
+def stopped(run: Callable[[], object]) -> Iterator[int]:
+    """Make a child that never waits and is stopped until it is `continued`; yields its number."""
+    with child(run) as number:
+        os.kill(number, signal.SIGSTOP)
+        yield number
+
+
+@contextmanager
+def continued(process: int) -> Iterator[None]:
+    """Let a stopped child run meanwhile."""
+    os.kill(process, signal.SIGCONT)
+    yield
+    os.kill(process, signal.SIGSTOP)
+
+
+@contextmanager
+def punctual() -> Iterator[None]:
+    """Let this process sleep no longer than it asks for (prctl(2), PR_SET_TIMERSLACK; else up to 50 us)."""
+    libc = ctypes.CDLL(None)
+    libc.prctl(_TIMER_SLACK, 1)
+    try:
+        yield
+    finally:
+        libc.prctl(_TIMER_SLACK, _USUAL_SLACK)
+
+
 def pipe(opened: ExitStack) -> tuple[int, int]:
     """Return both ends (into, out) of a new pipe, closed at the end."""
     into, out = os.pipe()
@@ -93,6 +173,7 @@ def probes(opened: ExitStack) -> dict[str, Probe]:
     found["pipes"] = _pipes(opened)
     found["futex"] = _futex(opened)
     found["yield_pair"] = _yields(opened)
+    found["sleep"] = _sleeps(opened)
     return found
 
 
@@ -111,17 +192,28 @@ def _futex(opened: ExitStack) -> Probe:
 
 
 def _yields(opened: ExitStack) -> Probe:
-    """Two processes that give way to each other; the peer is stopped but for the batches, for it never waits."""
+    """Two processes that give way to each other."""
     run = loops()
-    peer = opened.enter_context(child(lambda: run.give_way(FOREVER)))
-    os.kill(peer, signal.SIGSTOP)
+    peer = opened.enter_context(stopped(lambda: run.give_way(FOREVER)))
 
     def together(times: int) -> None:
-        os.kill(peer, signal.SIGCONT)
-        run.give_way(times)
-        os.kill(peer, signal.SIGSTOP)
+        with continued(peer):
+            run.give_way(times)
 
     return Probe(together, CORE_TIMES, (peer,))
+
+
+def _sleeps(opened: ExitStack) -> Probe:
+    """One that sleeps beside one that computes; only its own time counts."""
+    run, cell = loops(), np.zeros(2, np.uint64)
+    opened.enter_context(punctual())
+    peer = opened.enter_context(stopped(compute_if_idle))
+
+    def beside(times: int) -> None:
+        with continued(peer):
+            run.sleep(cell, SLEEP_NS, times)
+
+    return Probe(beside, SLEEPS)
 
 
 def measure(rounds: int) -> dict[str, Series]:
@@ -130,9 +222,12 @@ def measure(rounds: int) -> dict[str, Series]:
         return derived(in_rounds(probes(opened), rounds))
 
 
+ALONE = ("null_syscall", "clock", "clock_read", "pipe_own", "yield", "yield_pair", "sleep")  # probes that are figures
+
+
 def derived(raw: Mapping[str, Series]) -> dict[str, Series]:
     """Return the primitives of the module's text from what the probes gave, round by round."""
-    found = {name: raw[name] for name in ("null_syscall", "clock", "clock_read", "pipe_own", "yield", "yield_pair")}
+    found = {name: raw[name] for name in ALONE}
     found["pipe_half"] = by_round(lambda trip: trip / 2, raw["pipes"])
     found["futex_half"] = by_round(lambda trip: trip / 2, raw["futex"])
     found["switch"] = by_round(lambda pair, alone: pair / 2 - alone, raw["yield_pair"], raw["yield"])

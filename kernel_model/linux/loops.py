@@ -1,8 +1,9 @@
 """Compiled loops over system calls: what is measured of Linux, with nothing of Python in it.
 
-Each loop is numba's, and calls libc's `syscall(2)` or `clock_gettime(2)` by name, which needs no compiler on the
-machine. They are compiled before a process forks, so that both sides have them. A loop keeps Python's signal handlers
-out; whoever waits in one is woken by its peer: `echo` and `serve` end when their input does, `turns` after as many.
+Each loop is numba's, and calls libc's `syscall(2)`, `clock_gettime(2)` or `clock_nanosleep(2)` by name, which needs no
+compiler on the machine. They are compiled before a process forks, so that both sides have them. A loop keeps Python's
+signal handlers out; whoever waits in one is woken by its peer: `echo` and `serve` end when their input does, `turns`
+after as many.
 
 A message is an array of 64-bit words, `size` bytes of which travel, whole: a pipe or a socket gives it in one read
 unless it is larger than what the kernel buffers, which callers do not ask for.
@@ -14,6 +15,8 @@ import functools
 import platform
 from collections.abc import Callable
 from typing import Any, NamedTuple
+
+import numpy as np
 
 Words = Any
 """A numpy array of uint64."""
@@ -27,7 +30,8 @@ NUMBERS = {
 
 LEFT, PLACE = 0, 1  # words of a chain's message: hops that are left, where the chain is
 
-_FUTEX_WAIT, _FUTEX_WAKE, _MONOTONIC = 0, 1, 1
+_FUTEX_WAIT, _FUTEX_WAKE, _MONOTONIC, _ABSOLUTE = 0, 1, 1, 1
+_NS = 1_000_000_000
 
 
 def unavailable() -> str:
@@ -55,6 +59,12 @@ class Loops(NamedTuple):
     """(shared word, which side: 0 begins, times): wake the other side by futex and wait for it."""
     chain: Callable[[int, int, Words, int, int, int], int]
     """(out, into, message, size, hops, times): begin a chain of `hops`, and ask on until none is left."""
+    sleep: Callable[[Words, int, int], int]
+    """(two words, ns, times): sleep so long, so many times."""
+    paced: Callable[[int, int, Words, int, int, Words, Words, int], int]
+    """(out, into, message, size, hops, due, late, sleeps): begin a chain at each of the times `due` (ns from the call),
+    or as soon after it as the one before has ended; `late` gets what passed from the time due to its end. Until a chain
+    is due, sleep, or else look at the clock. Returns the sum of the places where the chains ended, -1 if one broke."""
     serve: Callable[[int, int, Words, int, Words, int], int]
     """(into, out, message, size, table, resident): do one hop of a chain for each message, or all if `resident`."""
 
@@ -69,6 +79,7 @@ def loops() -> Loops:
     read, write, give, parent, futex = (numbers[name] for name in ("read", "write", "yield", "getppid", "futex"))
     syscall = types.ExternalFunction("syscall", int64(*[int64] * 7))
     gettime = types.ExternalFunction("clock_gettime", int32(int32, int64))
+    nanosleep = types.ExternalFunction("clock_nanosleep", int32(int32, int32, int64, int64))
     words = uint64[::1]
 
     def compiled(*arguments: Any) -> Callable[[Callable[..., int]], Callable[..., int]]:
@@ -145,6 +156,37 @@ def loops() -> Loops:
             total += message[PLACE]
         return total
 
+    @compiled(words, int64, int64)
+    def sleep(cell: Words, ns: int, times: int) -> int:
+        total = 0
+        cell[0], cell[1] = 0, ns
+        for _ in range(times):
+            total += nanosleep(_MONOTONIC, 0, cell.ctypes.data, 0)
+        return total
+
+    @compiled(words)
+    def now(cell: Words) -> int:
+        gettime(_MONOTONIC, cell.ctypes.data)
+        return int64(cell[0]) * _NS + int64(cell[1])  # type: ignore[no-any-return]
+
+    @compiled(int64, int64, words, int64, int64, words, words, int64)
+    def paced(out: int, into: int, message: Words, size: int, hops: int, due: Words, late: Words, sleeps: int) -> int:
+        total = 0
+        cell = np.zeros(2, np.uint64)
+        start = now(cell)
+        for number in range(len(due)):
+            begin = start + int64(due[number])
+            while now(cell) < begin:
+                if sleeps != 0:
+                    cell[0], cell[1] = begin // _NS, begin % _NS
+                    nanosleep(_MONOTONIC, _ABSOLUTE, cell.ctypes.data, 0)
+            place = chain(out, into, message, size, hops, 1)
+            if place < 0:
+                return -1
+            total += place
+            late[number] = now(cell) - begin
+        return total
+
     @compiled(int64, int64, words, int64, words, int64)
     def serve(into: int, out: int, message: Words, size: int, table: Words, resident: int) -> int:
         served = 0
@@ -157,7 +199,7 @@ def loops() -> Loops:
             served += 1
         return served
 
-    return Loops(empty, give_way, clock, cycles, ask, echo, turns, chain, serve)
+    return Loops(empty, give_way, clock, cycles, ask, echo, turns, chain, sleep, paced, serve)
 
 
 def _cycle_counter() -> Callable[[], int]:

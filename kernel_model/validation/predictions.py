@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
+
+from kernel_model.calibration.samples import Measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +36,16 @@ def within(name: str, value: float, tolerance: float, unit: str, why: str) -> Pr
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A prediction beside what was measured, simulated or published."""
+    """A prediction beside what was measured, simulated or published; `spread` is of the repetitions, if there were."""
 
     prediction: Prediction
     observed: float
+    spread: tuple[float, float] | None = None
 
     @property
     def error(self) -> float:
-        """How far the prediction is from what was observed, as a share of the latter."""
-        return self.prediction.value / self.observed - 1
+        """How far the prediction is from what was observed, as a share of the latter; without end if that is 0."""
+        return self.prediction.value / self.observed - 1 if self.observed else math.inf
 
     @property
     def missed(self) -> bool:
@@ -56,9 +60,15 @@ def frozen(predictions: Iterable[Prediction], rests_on: Mapping[str, str]) -> tu
     return text, hashlib.sha256(text.encode()).hexdigest()
 
 
-def outcomes(predictions: Iterable[Prediction], observed: Mapping[str, float]) -> list[Outcome]:
+def outcomes(predictions: Iterable[Prediction], observed: Mapping[str, float | Measured]) -> list[Outcome]:
     """Return each prediction with its observation. Raises KeyError if one was not observed."""
-    return [Outcome(prediction, observed[prediction.name]) for prediction in predictions]
+    return [_outcome(prediction, observed[prediction.name]) for prediction in predictions]
+
+
+def _outcome(prediction: Prediction, seen: float | Measured) -> Outcome:
+    if isinstance(seen, int | float):
+        return Outcome(prediction, seen)
+    return Outcome(prediction, seen.value, (seen.low, seen.high))
 
 
 COLUMNS = ("what", "predicted", "allowed", "observed", "error", "")
@@ -71,7 +81,7 @@ def rows(found: Sequence[Outcome]) -> list[tuple[str, ...]]:
             each.prediction.name,
             f"{each.prediction.value:.4g} {each.prediction.unit}",
             f"{each.prediction.low:.4g} .. {each.prediction.high:.4g}",
-            f"{each.observed:.4g}",
+            f"{each.observed:.4g}" + (" ({:.4g} .. {:.4g})".format(*each.spread) if each.spread else ""),
             f"{each.error:+.1%}",
             "MISS" if each.missed else "",
         )
