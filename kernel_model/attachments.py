@@ -33,11 +33,14 @@ if TYPE_CHECKING:
 
 PS = 1000  # in a nanosecond
 CLIENT_EVENTS = frozenset({Event.SUBMIT, Event.REPLY, Event.FAILURE, Event.TIMER})
+SERVER_EVENTS = frozenset({Event.REPLY, Event.FAILURE, Event.REQUEST})
 USER_EVENTS = {
     tables.B_CLIENT: CLIENT_EVENTS,
     tables.B_RINGS: CLIENT_EVENTS,
+    tables.B_ASKING: CLIENT_EVENTS,
     tables.B_HOSTED: CLIENT_EVENTS,
-    tables.B_SERVER: frozenset({Event.REPLY, Event.FAILURE, Event.REQUEST}),
+    tables.B_SERVER: SERVER_EVENTS,
+    tables.B_ANSWERING: SERVER_EVENTS,
 }
 """What the user mode of each behaviour has an event for."""
 

@@ -31,6 +31,7 @@ LIVE = (
     tables.R_HELD,
     tables.R_WAITING,
     tables.R_LINKED,
+    tables.R_RINGED,
     tables.R_SUBMITTING,
     tables.R_ARRIVING,
 )

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from kernel_model.kernel import Kernel
 
 RINGS = {"rings": tables.RING_ENTER, "polled": tables.RING_POLLED, "linked": tables.RING_LINKED}
+BATCHES = (*RINGS, "direct")
 
 
 def set_mode(
@@ -28,15 +29,24 @@ def set_mode(
     if depth > process["cq_capacity"]:
         raise fail("G0801", f"a depth of {depth} needs as many completions; `{client.name}` has "
                    f"{process['cq_capacity']}")  # fmt: skip
-    if wait < 1 or (wait != 1 and mode not in RINGS):
+    if wait < 1 or (wait != 1 and mode not in BATCHES):
         raise fail("G0801", f"mode `{mode}` waits for {wait} completions", helps=("only rings wait for several",))
     if (mode == "polled") != (poller is not None):
         raise fail("G0801", "a polling thread and mode `polled` go together",
                    helps=('client.run("polled", poller=kernel.poller())',))  # fmt: skip
+    if mode == "direct" and process["side"] == NONE:
+        raise fail("G0801", f"`{client.name}` shares no ring", helps=("kernel.connect(client, server)",))
     # --- commit ---
     process["depth"] = 0 if mode == "call" else depth
     process["batch"] = batch
     process["wanted"] = wait
     process["poller"] = NONE if poller is None else poller.row
     process["ring"] = RINGS.get(mode, 0)
-    process["behaviour"] = tables.B_RINGS if mode in RINGS else tables.B_CLIENT
+    process["behaviour"] = behaviour_of(mode)
+
+
+def behaviour_of(mode: Mode) -> int:
+    """Return what a client does in user mode."""
+    if mode == "direct":
+        return tables.B_ASKING
+    return tables.B_RINGS if mode in RINGS else tables.B_CLIENT

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from kernel_model.kernel import Kernel
     from verifier import Verified
 
-Mode = Literal["call", "submit", "rings", "polled", "linked"]
+Mode = Literal["call", "submit", "rings", "polled", "linked", "direct"]
 RESULT = np.dtype([
     ("tag", np.uint64), ("arrival", np.int64), ("submitted", np.int64), ("finished", np.int64), ("outcome", np.int64),
     ("status", np.int64), ("body", np.int64), ("length", np.int64),
@@ -134,7 +134,8 @@ class Client(Process):
         asynchronously, submitted one by one or, with `batch`, as many at once as there are. `rings`: the same through
         rings; one system call submits all that there is and waits for `wait` completions, or as many as can come.
         `polled`: the thread `poller` takes the requests from the ring, so only waiting is a system call. `linked`: as
-        `rings`, but that the requests are chains (`core.links`), which the client writes by its plan.
+        `rings`, but that the requests are chains (`core.links`), which the client writes by its plan. `direct`: through
+        the rings that it shares with servers (`Kernel.connect`); it sleeps for `wait` answers only if these are all.
         """
         self.kernel.start_client(self, mode, depth, batch, wait, poller)
 

@@ -56,6 +56,7 @@ from kernel_model.hosts import Host, script_rows
 from kernel_model.joblists import add_jobs
 from kernel_model.memory import Ahead, Paging, add_memory, add_pages, paging_of
 from kernel_model.serving import NO_FAULTS, Act, Constant, Faults, Read, Store, add_service, keep_reads
+from kernel_model.sharing import connect
 from kernel_model.simulation import PS, Simulation
 from kernel_model.suggestions import meant
 
@@ -140,6 +141,14 @@ class Kernel(Simulation):
         """
         number = self._process(name, core, priority, tables.B_CLIENT, context, cq_capacity=completions, landing=slots)
         return self._named(Client(self, name, number))
+
+    def connect(self, client: Client, *servers: Server, poll_ns: float = 0) -> None:
+        """Let a client share a ring with each of these servers (`core.shared`), for mode `direct`.
+
+        With `poll_ns` both sides spin, for no longer than that, before they sleep. Raises GraftError G0801 for passive
+        servers, hosts, and for two rings between the same two processes.
+        """
+        connect(self, client, servers, poll_ns)
 
     def clients(
         self, name: str, count: int, *, core: int = 0, priority: int = 8, completions: int = 64,

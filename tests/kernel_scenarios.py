@@ -250,7 +250,9 @@ class Scenario:
         return client
 
     def _start(self, client: Client) -> None:
-        mode = self.draw.choice(("call", "submit", "rings", "polled"))
+        mode = self.draw.choice(("call", "submit", "rings", "polled", "direct"))
+        if mode == "direct" and not self._share(client):
+            mode = "rings"
         depth = 1 if mode == "call" else self.draw.randint(1, 4)
         batch = self.draw.random() < 0.5
         if mode in ("call", "submit"):
@@ -259,6 +261,13 @@ class Scenario:
         if mode == "polled" and self.poller is None:
             self.poller = self.kernel.poller(core=self.cores - 1, priority=7)
         client.run(mode, depth, wait=self.draw.randint(1, 3), poller=self.poller if mode == "polled" else None)
+
+    def _share(self, client: Client) -> bool:
+        """Let a client share rings with some servers that have time of their own; whether there is such a server."""
+        active = [s for s in self.servers if not self.kernel.tables.process[s.row]["passive"]]
+        chosen = self.draw.sample(active, self.draw.randint(min(1, len(active)), len(active)))
+        self.kernel.connect(client, *chosen, poll_ns=self.draw.choice((0, 300, 2000)))
+        return bool(chosen)
 
     def change(self, graft: Attachment) -> None:
         """Detach a graft, or replace it by itself."""

@@ -42,6 +42,12 @@ EXPECTED = {
     ("rings/sqpoll", "each"):        "2d 2d d 0 d d d d",
     ("rings/sqpoll", "one/other"):   "2d 2d d 0 d d d 2d",
     ("rings/sqpoll", "each/other"):  "2d 2d d 0 d d d 2d",
+    ("direct", "one"):         "2d 2d d 0 d 0 0 0",
+    ("direct", "each"):        "2d 2d d 0 d 0 0 0",
+    ("direct", "one/other"):   "2d 2d d 0 d 0 0 2d",
+    ("direct", "each/other"):  "2d 2d d 0 d 0 0 2d",
+    ("direct/poll", "one"):    "2d 2d d 0 d 0 0 0",
+    ("direct/poll", "each"):   "2d 2d d 0 d 0 0 0",
     ("hosted", "one"):         "2d+2 2d+2 1 0 d d+1 0 0",
     ("hosted", "each"):        "2d+2 2d+2 1 0 d d+1 0 0",
     ("hosted", "one/other"):   "2d+2 2d+2 1 0 d d+1 0 2d",
@@ -62,6 +68,8 @@ EXPECTED = {
 UNKNOWN = {
     ("async", "one/other"): {"crossings", "switches", "wake_ups", "interrupts"},
     ("async", "each/other"): {"crossings", "switches", "wake_ups", "interrupts"},
+    ("direct/poll", "one/other"): {"crossings", "switches", "wake_ups", "interrupts"},
+    ("direct/poll", "each/other"): {"crossings", "switches", "wake_ups", "interrupts"},
 }
 NAMES = tuple(dict.fromkeys(name for name, _ in EXPECTED))
 

@@ -61,6 +61,7 @@ MISSING = {
     "hook_check, debit, account_switch, slow_path": "Linux has no such thing",
     "page_fault, page_read, page_map, page_scan": "the modelled pager is not this kernel's",
     "prepare, reap, device_start": "work of a library or a driver that is not there",
+    "ring_put, ring_take, ring_look, ring_arm, ring_line, dispatch_bell": "no two processes here share a ring",
     "helper_send, helper_answer, helper_release, helper_hint, helper_copy_byte": "they are the modelled kernel's own",
     "entry and exit apart": "only their sum can be timed",
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from jit.hot import hot
+from kernel_model.core.direct import answering_step, asking_step
 from kernel_model.core.hosted import hosted_step
 from kernel_model.core.library import client_step
 from kernel_model.core.paging import use_pages
@@ -12,6 +13,8 @@ from kernel_model.core.rings import poller_step, rings_step
 from kernel_model.core.scripts import script_step
 from kernel_model.core.servers import server_step
 from kernel_model.core.tables import (
+    B_ANSWERING,
+    B_ASKING,
     B_CLIENT,
     B_CONTINUATION,
     B_HOST,
@@ -46,6 +49,10 @@ def next_step(k: Tables, p: int) -> int:
         return int(host_step(k, p))
     if behaviour == B_RINGS:
         return int(rings_step(k, p))
+    if behaviour == B_ASKING:
+        return int(asking_step(k, p))
+    if behaviour == B_ANSWERING:
+        return int(answering_step(k, p))
     if behaviour == B_HOSTED:
         return int(hosted_step(k, p))
     if behaviour == B_POLLER:

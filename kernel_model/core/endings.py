@@ -4,8 +4,8 @@ Each is a command that reaches the kernel as an interrupt on the core concerned,
 never meets a half-done operation.
 
     kill     requests that wait at an endpoint whose last receiver died are cancelled, the one in hand gets `peer_died`;
-             its own are cancelled, without completions; its capabilities go, its grafts detach, its account stays
-             readable
+             its own are cancelled, without completions; its rings are closed; its capabilities go, its grafts detach,
+             its account stays readable
     revoke   see `revocation`; what is left to do after a piece is done a little later, so that threads run in between
     delete   a capability goes; what was given of it stays
     detach   see `leaving`
@@ -32,12 +32,15 @@ from kernel_model.core.replies import discard_drafts
 from kernel_model.core.requests import finish, first_own, next_own
 from kernel_model.core.revocation import revoke
 from kernel_model.core.schedule import delist
+from kernel_model.core.shared import next_ring
 from kernel_model.core.tables import (
     CANCELLED,
     DEAD,
     NONE,
     PEER_DIED,
     POSTPONED,
+    Q_ANSWERED,
+    Q_ASKED,
     Q_CALLERS,
     Q_COMPLETIONS,
     Q_DRAFTS,
@@ -92,6 +95,8 @@ def kill(k: Tables, p: int) -> None:
         finish(k, r, PEER_DIED, DONE)
     if process["endpoint"] != NONE:
         leave_endpoint(k, process["endpoint"])
+    if process["side"] != NONE:
+        close_rings(k, p)
     flush(k, p)
     if process["partner"] != NONE:
         stop(k, process["partner"])
@@ -162,6 +167,29 @@ def leave_endpoint(k: Tables, e: int) -> None:
             charge(k, payer(k, k.request[r]["process"]), IN_KERNEL, VISIT, ONE)
             withdraw(k, r, CANCELLED)
             r = first(k, endpoint["queues"] + queue)
+
+
+@hot
+def close_rings(k: Tables, p: int) -> None:
+    """A side of these rings is gone: nothing is put in any more.
+
+    What a server has not taken is cancelled, what a client has not taken is freed.
+    """
+    x = k.side[k.process[p]["side"]]["first"]
+    while x != NONE:
+        ring = k.ring[x]
+        ring["alive"] = 0
+        if ring["server"] == p:
+            while ring["asked"] > 0:
+                r = first(k, ring["queues"] + Q_ASKED)
+                charge(k, payer(k, k.request[r]["process"]), IN_KERNEL, VISIT, ONE)
+                withdraw(k, r, CANCELLED)
+        else:
+            while ring["answered"] > 0:
+                drop_completion(k, pop(k, ring["queues"] + Q_ANSWERED, k.completion))
+                ring["answered"] -= 1
+                k.process[p]["cq_posted"] -= 1
+        x = next_ring(k, p, x)
 
 
 @hot

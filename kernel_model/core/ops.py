@@ -40,6 +40,7 @@ from kernel_model.core.promises import stop_waiting_for
 from kernel_model.core.requests import finish, first_own, next_own, note_received
 from kernel_model.core.room import RESERVED, has_free_place, has_place, release_place, reserve_place
 from kernel_model.core.schedule import wake
+from kernel_model.core.shared import leave_ring
 from kernel_model.core.tables import (
     BLOCKED,
     CALLING,
@@ -62,6 +63,7 @@ from kernel_model.core.tables import (
     R_LINKED,
     R_QUEUED,
     R_RECEIVED,
+    R_RINGED,
     R_SUBMITTING,
     R_WAITING,
     RECEIVING,
@@ -307,6 +309,8 @@ def withdraw(k: Tables, r: int, outcome: int) -> None:
         stop_waiting_for(k, r)
     elif state == R_RECEIVED:
         void_right(k, r)
+    elif state == R_RINGED:
+        leave_ring(k, r)
     finish(k, r, outcome, DONE)
 
 
@@ -315,7 +319,8 @@ def is_under_way(k: Tables, r: int) -> bool:
     """Whether a request waits or is being served somewhere."""
     request = k.request[r]
     state = request["state"]
-    waits = state in (R_QUEUED, R_CALLER, R_HELD, R_RECEIVED, R_WAITING, R_SUBMITTING, R_ARRIVING, R_LINKED)
+    waits = state in (R_QUEUED, R_CALLER, R_HELD, R_RECEIVED, R_WAITING, R_SUBMITTING, R_ARRIVING, R_LINKED,
+                      R_RINGED)  # fmt: skip
     return bool(waits and request["outcome"] == NO_OUTCOME)
 
 

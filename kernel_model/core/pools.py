@@ -158,6 +158,7 @@ def take_request(k: Tables) -> int:
     request["parcel"] = NONE
     request["chained"] = 0
     request["silent"] = 0
+    request["ring"] = NONE
     return r
 
 

@@ -75,6 +75,13 @@ _FIXED = (
     Primitive("activate_user", "1", "the same handler is called by the client's library; category user"),
     Primitive("prepare", "1", "the client's library fills in one request; category user"),
     Primitive("reap", "1", "the client's library takes one completion from its queue, no crossing; category user"),
+    # --- rings that two processes share, user mode --------------------------------------------------------------------
+    Primitive("ring_put", "1", "a message is put into a ring: entry, index, is a bell due? category user"),
+    Primitive("ring_take", "1", "a message is taken out of a ring; category user"),
+    Primitive("ring_look", "1", "a ring is looked at, by a process that goes round its rings; category user"),
+    Primitive("ring_arm", "1", "a process that is about to sleep says so in a ring and looks once more; category user"),
+    Primitive("ring_line", "1", "a cache line of a ring comes from the core of the other side; category user"),
+    Primitive("dispatch_bell", "1", "a bell is rung, in a system call, charged to the caller; category kernel"),
     # --- helpers, in the kernel or in user mode -----------------------------------------------------------------------
     Primitive("map_lookup", "1", "helper 1"),
     Primitive("map_update", "1", "helper 2"),
@@ -107,6 +114,7 @@ INDEX: dict[str, int] = {p.name: i for i, p in enumerate(PRIMITIVES)}
     DEFER, HOOK_CHECK, TIMER_ARM, TIMER_CANCEL, PAGE_FAULT, PAGE_READ, PAGE_MAP, PAGE_SCAN, DEVICE_START,
     DERIVE, VISIT, PROMISE, WIRE, ROUTE,
     ACTIVATE, CLOCK_READ, DEBIT, ACCOUNT_SWITCH, ACTIVATE_USER, PREPARE, REAP,
+    RING_PUT, RING_TAKE, RING_LOOK, RING_ARM, RING_LINE, DISPATCH_BELL,
     MAP_LOOKUP, MAP_UPDATE, MAP_DELETE, CLOCK, HELPER_SEND, HELPER_ANSWER, HELPER_RELEASE, HELPER_HINT,
     HELPER_COPY_BYTE,
 ) = range(len(_FIXED))  # fmt: skip

@@ -17,8 +17,8 @@ from kernel_model.core.tables import NEVER, NONE, POOL_RESERVE, Tables
 POOL_TABLES = ("request", "operation", "completion", "timer", "capability", "parcel", "wire", "leg")  # by P_...
 POOLS = range(len(POOL_TABLES))
 RECORDS = {
-    "process": tables.PROCESS, "endpoint": tables.ENDPOINT, "core": tables.CORE,
-    "queue": tables.QUEUE, "graft": tables.GRAFT, "handler": tables.HANDLER,
+    "process": tables.PROCESS, "endpoint": tables.ENDPOINT, "core": tables.CORE, "ring": tables.RING,
+    "side": tables.SIDE, "queue": tables.QUEUE, "graft": tables.GRAFT, "handler": tables.HANDLER,
     "slot": tables.SLOT, "page": tables.PAGE, "footprint": tables.FOOTPRINT,
     "context": tables.CONTEXT, "refill": tables.REFILL,
     "job": tables.JOB, "stream": tables.STREAM, "recorder": tables.RECORDER, "row": tables.ROW, "step": tables.STEP,
@@ -213,7 +213,7 @@ class Storage:
         for name in (
             "next", "prev", "endpoint", "request", "completion", "timer", "graft", "library", "job_next", "job_last",
             "finishing", "think", "recorder", "lead_timer", "partner", "active_on", "poller", "poll_next", "poll_first",
-            "poll_last", "plan", "deferred_first", "answers", "reply_parcel", "held",
+            "poll_last", "plan", "deferred_first", "answers", "reply_parcel", "held", "side",
         ):  # fmt: skip
             row[name] = NONE
         row["state"] = tables.PARKED

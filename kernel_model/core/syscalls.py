@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from jit.hot import hot
+from kernel_model.core.bells import rest, ring_bells
 from kernel_model.core.billing import charge, payer
 from kernel_model.core.capabilities import (
     check_capability,
@@ -67,6 +68,7 @@ from kernel_model.core.tables import (
     REFUSED,
     RING_LINKED,
     SLEEPING,
+    SYS_BELL,
     SYS_CALL,
     SYS_CANCEL,
     SYS_CONTINUE,
@@ -85,6 +87,7 @@ from kernel_model.core.tables import (
     SYS_REPLY,
     SYS_REPLY_RECEIVE,
     SYS_REPLY_TO,
+    SYS_REST,
     SYS_REVOKE,
     SYS_SLEEP,
     SYS_SUBMIT,
@@ -142,6 +145,10 @@ def system_call(k: Tables, p: int) -> None:
         serve(k, p, call)
     elif call in (SYS_KEEP, SYS_REPLY_TO, SYS_MINT, SYS_REVOKE, SYS_DELETE):
         handle_capability(k, p, call)
+    elif call == SYS_BELL:
+        ring_bells(k, p)
+    elif call == SYS_REST:
+        rest(k, p)
     elif call == SYS_HINT:
         process["hinted_from"] = process["a"]
         process["hinted_count"] = process["b"]
@@ -215,7 +222,8 @@ def sleep(k: Tables, p: int) -> None:
 
 @hot
 def serve(k: Tables, p: int, call: int) -> None:
-    """The calls of a server: end its request in one way or another, then receive the next (SYS_REPLY: not).
+    """The calls of a server: end its request in one way or another, then receive the next (SYS_REPLY: not; nor a server
+    with shared rings, which looks there first).
 
     SYS_DROP a: without a reply, with outcome `a`.
 
@@ -247,7 +255,7 @@ def serve(k: Tables, p: int, call: int) -> None:
             reply(k, p, r)
     forget_reply(k, p)
     drain(k)
-    if call != SYS_REPLY:
+    if call != SYS_REPLY and process["side"] == NONE:
         receive(k, p, process["endpoint"])
 
 

@@ -118,6 +118,7 @@ PROCESS = _record(
     # which it goes on, and those that it said it would touch; whether its turn has been foretold; the timer that will
     "pages page_count page_in instruction hinted_from hinted_count foretold lead_timer "
     "recorder "  # where latencies of its operations go
+    "side "  # what it has to do with rings that it shares with other processes (`shared`), or NONE
     "space "  # the process whose capabilities it uses: itself, or the first of its group
     "footprint "  # what it uses when it runs
     "r0 r1 r2 r3 r4 r5"
@@ -148,7 +149,8 @@ REQUEST = _record(
     # have; errno of a failed submission; the next of its chain, its guard, whom it guards; whether it ends without a
     # completion; the request whose reply is its body, from where on, how much; whether the chain that it heads drains,
     # and which one waits behind that
-    "chained kind flags want failed linked guard guards silent source at take drains deferred_next"
+    "chained kind flags want failed linked guard guards silent source at take drains deferred_next "
+    "ring"  # the shared ring that it went through, or NONE
 )
 LINK = _record("next prev")  # of a request in the lists of its process and of its capability, see `requests`
 STEP = _record("capability op base size source at take flags want draft")  # of a plan, see `core.plans`
@@ -184,6 +186,23 @@ CORE = _record(
     # enters with; the highest priority of its threads, the longest time that one of those was ready before it ran, ps
     "longest_section longest_wait top_priority worst_release "
     "warm"  # lines of footprints in its cache, at most `config.cache_lines`
+)
+RING = _record(
+    # who asks, who answers, the next ring of each; whether both are there
+    "client server next_of_client next_of_server alive "
+    # requests that it has room for; its two queues; how many requests and answers stand there
+    "capacity queues asked answered "
+    # how many must stand there before the other side rings a bell, 0: it need not; whether a bell is owed to each
+    "server_wants client_wants server_bell client_bell"
+)
+SIDE = _record(
+    # of a process with shared rings: the first and how many; at which it looks next, into which it puts next
+    "first count looks_at puts_into "
+    # where it is in user mode (`direct`); bells that it has to ring, and that were rung for it since it last rested;
+    # whether what it served last came from a ring
+    "stage owes rung from_ring "
+    "alone "  # whether no other such process is on its core
+    "patience window rested_at"  # ps that it spins at most, and at present; when it began to rest
 )
 QUEUE = _record("head tail")
 MEMORY = _record(
@@ -270,6 +289,8 @@ class Tables(NamedTuple):
     leg: Any
     heap: Any  # timer rows, a binary heap by (due, order)
     core: Any
+    ring: Any  # rings that two processes share
+    side: Any  # of each process that shares some
     queue: Any  # heads and tails of all queues; the first FREE_QUEUES belong to no object
     graft: Any
     handler: Any
@@ -323,13 +344,18 @@ Q_CHILDREN, Q_WAITING, Q_SENT = range(3)  # of a capability
 Q_READY: Final = 0  # of a core; + priority
 Q_WARM: Final = PRIORITIES  # of a core: footprints in its cache, the last used in front
 Q_POSTPONED: Final = 0  # of a scheduling context
+Q_ASKED, Q_ANSWERED = range(2)  # of a ring: requests, completions
+RING_QUEUES: Final = 2
 PROCESS_QUEUES: Final = 5
 OBJECT_QUEUES: Final = 3
 CAPABILITY_QUEUES: Final = 3
 CORE_QUEUES: Final = PRIORITIES + 1
 
 # behaviours of a process: what its user mode does
-B_IDLE, B_SCRIPT, B_CLIENT, B_SERVER, B_HOST, B_RINGS, B_POLLER, B_CONTINUATION, B_HOSTED = range(9)
+(
+    B_IDLE, B_SCRIPT, B_CLIENT, B_SERVER, B_HOST, B_RINGS, B_POLLER, B_CONTINUATION, B_HOSTED, B_ASKING, B_ANSWERING,
+) = range(11)  # fmt: skip
+# ASKING, ANSWERING: a client and a server with rings between them
 
 # how a client with rings tells that something is in them
 RING_ENTER, RING_POLLED, RING_LINKED = range(1, 4)
@@ -341,8 +367,8 @@ PLAN_LINKS, PLAN_WIRES, PLAN_ROUTE = range(3)
 (
     SYS_CALL, SYS_SUBMIT, SYS_WAIT, SYS_RECEIVE, SYS_REPLY, SYS_REPLY_RECEIVE, SYS_FORWARD, SYS_SLEEP, SYS_CANCEL,
     SYS_PARK, SYS_EXIT, SYS_DROP, SYS_ENTER, SYS_POLL, SYS_CONTINUE, SYS_KEEP, SYS_REPLY_TO, SYS_MINT, SYS_REVOKE,
-    SYS_DELETE, SYS_FAULT, SYS_HINT, SYS_LINKS,
-) = range(23)  # fmt: skip
+    SYS_DELETE, SYS_FAULT, SYS_HINT, SYS_LINKS, SYS_BELL, SYS_REST,
+) = range(25)  # fmt: skip
 
 # what a step of a process in user mode leads to
 U_BURST, U_CALL, U_HOST, U_SPIN = range(4)
@@ -366,11 +392,11 @@ A_SYSTEM_CALL, A_INTERRUPT, A_RESCHEDULE = range(3)
 # states of a request
 (
     R_FREE, R_DRAFT, R_RESERVED, R_WORK, R_CALLER, R_QUEUED, R_RECEIVED, R_HELD, R_WAITING, R_SUBMITTING, R_ARRIVING,
-    R_ENDING, R_TIMING, R_LINKED,
-) = range(14)  # fmt: skip
+    R_ENDING, R_TIMING, R_LINKED, R_RINGED,
+) = range(15)  # fmt: skip
 # DRAFT in user memory; RESERVED by an activation; WORK in this section; CALLER at a full endpoint; HELD by a graft;
 # WAITING for a promise or an argument; SUBMITTING to TIMING are deferred events, see `deferred`; LINKED in a chain that
-# has not come to it, or waiting for its time
+# has not come to it, or waiting for its time; RINGED in a shared ring, not yet taken
 
 # outcomes: terminal statuses of requests and operations; STARVED is of operations only
 REPLIED, ERROR, TIMED_OUT, CANCELLED, BROKEN, PEER_DIED, REFUSED, STARVED = range(8)

@@ -60,7 +60,7 @@ def equality(point: Point, rule: Equal, concurrent: bool) -> Equal:
     So it is where whoever runs is charged for a handler; and where several operations are under way at once and several
     servers take turns, for then it is a matter of timing who serves which request.
     """
-    return "sum" if rule == "accounts" and (point.charge == "current" or concurrent) else rule
+    return "sum" if rule in ("accounts", "shared") and (point.charge == "current" or concurrent) else rule
 
 
 def concurrent(workload: Workload) -> bool:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from grafting.diagnostics import fail
 from kernel_model.mechanisms.async_ import MECHANISM as ASYNC
 from kernel_model.mechanisms.call import MECHANISM as CALL
+from kernel_model.mechanisms.direct import NOTIFIED
+from kernel_model.mechanisms.direct import POLLED as POLLED_DIRECT
 from kernel_model.mechanisms.graft import MECHANISM as GRAFT
 from kernel_model.mechanisms.hosted import MECHANISM as HOSTED
 from kernel_model.mechanisms.hosted_server import MECHANISM as HOSTED_SERVER
@@ -20,8 +22,8 @@ from kernel_model.mechanisms.scenario import Mechanism
 from kernel_model.mechanisms.server import MECHANISM as SERVER
 
 ALL = (
-    CALL, ASYNC, ENTER, POLLED, LINKED, PIPELINED_KERNEL, PIPELINED_SERVER, ROUTED, SERVER, HOSTED, HOSTED_SERVER,
-    GRAFT,
+    CALL, ASYNC, ENTER, POLLED, NOTIFIED, POLLED_DIRECT, LINKED, PIPELINED_KERNEL, PIPELINED_SERVER, ROUTED, SERVER,
+    HOSTED, HOSTED_SERVER, GRAFT,
 )  # fmt: skip
 BY_NAME = {mechanism.name: mechanism for mechanism in ALL}
 

@@ -8,6 +8,8 @@ where two runs of the same operations break the rule; what the rule is depends o
 run (`Equal`):
 
     "accounts"   in the client or on its behalf: equal per account
+    "shared"     the same, but that bodies are written into shared memory: whoever writes one pays for its bytes, so
+                 those are equal in sum, and there is no slow path
     "sum"        in another process: equal over all accounts together; replies that are not sent are not copied
     "relay"      in a process in between: as "sum", but that all messages pass twice
     "work"       nowhere, the mechanism being fixed: the servers' work is equal, and there is nothing else to compare
@@ -27,7 +29,7 @@ AccountCounts = Mapping[str, Mapping[str, int]]
 
 HELPERS = tuple(p.name for p in prices.PRIMITIVES if p.name.startswith(("map_", "helper_", "clock"))
                 and p.name != "clock_read")  # fmt: skip
-Equal = Literal["accounts", "sum", "relay", "work"]
+Equal = Literal["accounts", "shared", "sum", "relay", "work"]
 TRANSFERS = ("copy_byte", "slow_path")
 EQUAL = ("work", *HELPERS, *TRANSFERS, "prepare")
 """Primitives whose counts must be equal per account, whichever mechanism runs the handler. Where the handler runs in
@@ -118,12 +120,11 @@ def unequal(rule: Equal, first: AccountCounts, second: AccountCounts) -> tuple[s
     """Return a line for each count that must be equal in two runs by `rule` and is not."""
     match rule:
         case "accounts":
-            return tuple(
-                f"{account}: {name} {a:,} against {b:,}"
-                for account, one in first.items()
-                for name, a, b in _pairs(one, second.get(account, {}))
-                if a != b
-            )
+            return _by_account(first, second, ())
+        case "shared":
+            a, b = (together(counts, counts).get("copy_byte", 0) for counts in (first, second))
+            copied = (f"all accounts: copy_byte {a:,} against {b:,}",) if a != b else ()
+            return _by_account(first, second, TRANSFERS) + copied
         case "sum":
             pairs = _pairs(together(first, first), together(second, second))
             wrong = [(name, a, b) for name, a, b in pairs if (b > a if name in TRANSFERS else a != b)]
@@ -136,6 +137,15 @@ def unequal(rule: Equal, first: AccountCounts, second: AccountCounts) -> tuple[s
         case "work":
             a, b = (sum(one.get("work", 0) for one in accounts.values()) for accounts in (first, second))
             return () if a == b else (f"all accounts: work {a:,} against {b:,}",)
+
+
+def _by_account(first: AccountCounts, second: AccountCounts, but: Iterable[str]) -> tuple[str, ...]:
+    return tuple(
+        f"{account}: {name} {a:,} against {b:,}"
+        for account, one in first.items()
+        for name, a, b in _pairs(one, second.get(account, {}))
+        if a != b and name not in but
+    )
 
 
 def _pairs(one: Mapping[str, int], two: Mapping[str, int]) -> list[tuple[str, int, int]]:

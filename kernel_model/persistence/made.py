@@ -71,6 +71,8 @@ class Describer:
         kind = int(row["behaviour"])
         if kind == tables.B_HOST:
             return "what a Python generator does next stands nowhere in the kernel"
+        if row["side"] != NONE:
+            return "it shares rings with other processes"
         if kind not in (tables.B_CLIENT, tables.B_RINGS, tables.B_SERVER, tables.B_SCRIPT):
             return "it is a thread of the kernel, or a host of grafts"
         if row["ring"] == tables.RING_POLLED:

@@ -148,7 +148,7 @@ SAVED: Final[Mapping[str, Mapping[str, Kind]]] = MappingProxyType({
         "host_job answers answer_rows batch_body batch_length batch_at batch_step batch_of leaving "
         # counted again, linked again
         "cq_posted cq_reserved deferred entering operations",
-        none="next prev timer lead_timer graft library held ready_at",
+        none="next prev timer lead_timer side graft library held ready_at",
     ),
     "endpoint": _kinds(
         plain="alive capacity",
@@ -171,9 +171,9 @@ SAVED: Final[Mapping[str, Mapping[str, Kind]]] = MappingProxyType({
         instant={"sent_at": NONE},
         bodies={"body": ("length", "room")},
         fresh="serial place "
-        # of linked requests, whose submitters cannot be saved
+        # of linked requests and of those in rings, whose submitters cannot be saved
         "chained kind flags want failed linked guard guards silent source at take drains deferred_next",
-        none="next prev timer",
+        none="next prev timer ring",
     ),
     "parcel": _kinds(
         plain="copied landed truncated awaiting",

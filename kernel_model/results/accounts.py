@@ -32,7 +32,12 @@ from kernel_model.results.comparison import BASELINE, SUBJECT, Comparison, Group
 from kernel_model.results.outcome import PS_PER_NS, Outcome
 from kernel_model.results.words import BUSY, NS_PER_US, clients_of, us
 
-EQUAL_IN_WORDS = {"accounts": "per account", "sum": "in sum", "work": "servers' work"}
+EQUAL_IN_WORDS = {
+    "accounts": "per account",
+    "shared": "per account, copies in sum",
+    "sum": "in sum",
+    "work": "servers' work",
+}
 PAYERS = (
     ("reply, failure, submit, timer", "the process that installed the graft"),
     ("request", "the account that the message carries: whoever sent it"),
