@@ -60,6 +60,15 @@ def _tag(builder: Any, instruction: Any, array_type: Any) -> None:
         rows.tag(builder, instruction, array_type.title)
 
 
+@intrinsic  # type: ignore[untyped-decorator]
+def _bit_length(typing_context: Any, value: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        word = ir.IntType(64)
+        return builder.sub(word(64), builder.ctlz(args[0], ir.IntType(1)(0)))
+
+    return types.int64(types.int64), generate
+
+
 def _load(bits: int) -> Any:
     @intrinsic  # type: ignore[untyped-decorator]
     def load(typing_context: Any, arena: Any, offset: Any) -> Any:
@@ -149,6 +158,7 @@ def primitives(inlined: Callable[[Any], Any]) -> dict[str, Any]:
     return {
         "u64": _conversion(types.uint64),
         "i64": _conversion(types.int64),
+        "bit_length": _bit_length,
         **{f"load{bits}": _load(bits) for bits in (8, 16, 32, 64)},
         **{f"store{bits}": _store(bits) for bits in (8, 16, 32, 64)},
         "move_bytes": _move_bytes,

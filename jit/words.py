@@ -28,6 +28,12 @@ def i64(value: Any) -> int:
 
 
 @primitive
+def bit_length(value: Any) -> int:
+    """Return how many bits a signed word needs that is not negative: 0 for 0, else 1 + the place of its highest bit."""
+    return int(value).bit_length()
+
+
+@primitive
 def load8(arena: Any, offset: int) -> int:
     """Return the byte at `offset`, zero-extended."""
     return int(arena[offset])

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import whole_program
-from whole_program import Outer, clear, mix, tables, walk
+from whole_program import Outer, bits, clear, mix, tables, walk
 
 from jit import whole
 
-ENTRIES = {"walk": 2, "mix": 1, "clear": 0}
+ENTRIES = {"walk": 2, "mix": 1, "bits": 1, "clear": 0}
 
 
 def both() -> tuple[Outer, Outer]:
@@ -23,6 +23,8 @@ def test_numba_machine_code_and_source_do_the_same() -> None:
     plain, machine = both()
     for first, limit in ((0, 100), (3, 4), (-1, 5), (9, 0)):
         assert program.walk(machine, first, limit) == walk(plain, first, limit)
+    for value in (0, 1, 2, 255, 256, (1 << 63) - 1):
+        assert program.bits(machine, value) == bits(plain, value) == value.bit_length() + whole_program.STEP
     for row in range(10):
         assert program.mix(machine, row) == mix(plain, row)
     assert equal(plain, machine)

@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from jit.hot import constant, hot, inlined
-from jit.words import i64, load64, store64, u64
+from jit.words import bit_length, i64, load64, store64, u64
 
 STEP: Final = 3
 TOP: Final = constant(1 << 63)
@@ -71,6 +71,12 @@ def mix(k: Outer, row: int) -> int:
     inner.numbers[row & 7] = word ^ TOP
     store64(inner.bytes, 8, word)
     return i64(load64(inner.bytes, 8) ^ u64(inner.numbers[row & 7]))
+
+
+@hot
+def bits(k: Outer, value: int) -> int:
+    """Bits of a word."""
+    return bit_length(value) + STEP
 
 
 @hot

@@ -21,8 +21,20 @@ _LOW: Final = (1 << 40) - 1
 @inlined
 def charge(k: Tables, account: int, category: int, primitive: int, count: int) -> None:
     """Charge `count` units of `primitive` to `account`, under `category`."""
-    cost = k.price[primitive] * count
+    spend(k, account, category, note_count(k, account, primitive, count))
+
+
+@inlined
+def note_count(k: Tables, account: int, primitive: int, count: int) -> int:
+    """Add to the count of a primitive; return what that costs, which is yet to be spent."""
     k.count[account, primitive] += count
+    cost: int = k.price[primitive] * count
+    return cost
+
+
+@inlined
+def spend(k: Tables, account: int, category: int, cost: int) -> None:
+    """Put what has been counted on an account, under a category: once for several counts."""
     k.spent[account, category] += cost
     k.meter[0]["section"] += cost
 
@@ -60,6 +72,7 @@ def trace(k: Tables, what: int, a: int, b: int, c: int, d: int) -> None:
         row["c"] = c
         row["d"] = d
         meter["traced"] += 1
+        meter["scarce"] = 1
 
 
 # --- the books of operations and requests (Little's law) --------------------------------------------------------------

@@ -18,6 +18,8 @@ def pass_time(k: Tables, c: int) -> None:
     """Charge what has passed on core `c` since it was last looked at: work, idling, waiting for the lock."""
     core = k.core[c]
     elapsed = k.meter[0]["now"] - core["since"]
+    if elapsed == 0:
+        return
     if k.config[0]["contexts"] != 0 and core["phase"] in (USER, LOCKED):
         x = k.process[core["process"]]["on"] if core["process"] != NONE else UNLIMITED
         consume(k, x, FOR_USER if core["phase"] == USER else FOR_LOCK, core["since"], elapsed)

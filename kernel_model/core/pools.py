@@ -7,10 +7,10 @@ for growth while there is still more room than one event can take (see `tables`)
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from jit.hot import hot
-from jit.words import i64, load64, move_bytes, store64, u64
+from jit.words import bit_length, i64, load64, move_bytes, store64, u64
 from kernel_model.core.tables import (
     ARENA_RESERVE,
     BODY_SHIFT,
@@ -30,6 +30,8 @@ from kernel_model.core.tables import (
     Tables,
 )
 
+ONE: Final = 1
+
 
 @hot
 def take(k: Tables, pool: int, table: Any) -> int:
@@ -38,6 +40,8 @@ def take(k: Tables, pool: int, table: Any) -> int:
     row = list_["head"]
     list_["head"] = table[row]["next"]
     list_["free"] -= 1
+    if list_["free"] < POOL_RESERVE:
+        k.meter[0]["scarce"] = 1
     table[row]["next"] = NONE
     return int(row)
 
@@ -53,14 +57,17 @@ def give(k: Tables, pool: int, table: Any, row: int) -> None:
 
 @hot
 def short_of_room(k: Tables) -> bool:
-    """Whether some table should grow before the next event is dealt with."""
+    """Whether some table should grow before the next event is dealt with; asked only if `meter.scarce` says so."""
     for pool in range(P_BODY):
         if k.pool[pool]["free"] < POOL_RESERVE:
             return True
     meter = k.meter[0]
     if k.config[0]["tracing"] != 0 and meter["traced"] + 16 * POOL_RESERVE > k.trace.shape[0]:
         return True
-    return bool(meter["arena_used"] + ARENA_RESERVE > k.arena.shape[0])
+    if meter["arena_used"] + ARENA_RESERVE > k.arena.shape[0]:
+        return True
+    meter["scarce"] = 0
+    return False
 
 
 # --- bodies -----------------------------------------------------------------------------------------------------------
@@ -71,20 +78,13 @@ def room_for(length: int) -> int:
     """Return the size of the block that holds `length` bytes; 0 for none."""
     if length == 0:
         return 0
-    room = 1 << BODY_SHIFT
-    while room < length:
-        room <<= 1
-    return room
+    return ONE << max(BODY_SHIFT, bit_length(length - 1))
 
 
 @hot
 def class_of(room: int) -> int:
-    """Return the free list of blocks of `room` bytes."""
-    class_ = P_BODY
-    while room > 1 << BODY_SHIFT:
-        room >>= 1
-        class_ += 1
-    return class_
+    """Return the free list of blocks of `room` bytes, a power of two."""
+    return P_BODY + bit_length(room) - 1 - BODY_SHIFT
 
 
 @hot
@@ -101,6 +101,7 @@ def take_body(k: Tables, length: int) -> int:
     meter = k.meter[0]
     block = meter["arena_used"]
     meter["arena_used"] += room
+    meter["scarce"] = 1
     return int(block)
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import Final
 
 from jit.hot import hot
+from jit.words import bit_length
 from kernel_model.core.tables import REPLIED, Tables
 
 PRECISION: Final = 7
@@ -48,9 +49,5 @@ def record(k: Tables, row: int, arrival: int, outcome: int) -> None:
 @hot
 def bucket_of(value: int) -> int:
     """Return the bucket of a value >= 0."""
-    shift = 0
-    above = value >> _ABOVE
-    while above != 0:
-        above >>= 1
-        shift += 1
+    shift = bit_length(value >> _ABOVE)
     return (shift << PRECISION) + (value >> shift)

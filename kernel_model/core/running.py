@@ -18,7 +18,7 @@ from jit.interpreter import run
 from jit.machine import EXITED, HELPER, TRUSTING, begin, write_context
 from jit.native.entry import map_frames, run_native
 from jit.words import i64
-from kernel_model.core.billing import charge, trace
+from kernel_model.core.billing import note_count, spend, trace
 from kernel_model.core.helpers import serve_helper
 from kernel_model.core.prices import (
     CLOCK,
@@ -38,6 +38,7 @@ from kernel_model.core.prices import (
 from kernel_model.core.tables import ENGINE_NATIVE, NONE, X_VERDICT, Tables
 
 CLASSES: Final = len(CostClass)
+CALLS: Final = int(CostClass.CALL)  # of helpers, and of local functions
 TRUNCATED: Final = hooks.TRUNCATED_CAPS
 SLACK: Final = 1024  # instructions beyond the proven bound before a run is stopped: it should never be needed
 PS_PER_NS: Final = 1000
@@ -101,13 +102,14 @@ def go_on(k: Tables, g: int, address: int) -> int:
 def charge_run(k: Tables, g: int, account: int, category: int, engine: int) -> None:
     """Charge the instructions and helper calls that the machine has counted in a run of graft `g`."""
     counts = k.machine.counts
+    cost = note_count(k, account, HELPER_COPY_BYTE, k.machine.control[0]["copied"])
     for class_ in range(CLASSES):
-        if counts[class_] > 0:
-            charge(k, account, category, engine + class_, counts[class_])
-    for helper in range(HELPERS):
-        if counts[CLASSES + helper] > 0 and HELPER_PRICES[helper] != NONE:
-            charge(k, account, category, HELPER_PRICES[helper], counts[CLASSES + helper])
-    charge(k, account, category, HELPER_COPY_BYTE, k.machine.control[0]["copied"])
+        cost += note_count(k, account, engine + class_, counts[class_])
+    if counts[CALLS] > 0:
+        for helper in range(HELPERS):
+            if HELPER_PRICES[helper] != NONE:
+                cost += note_count(k, account, HELPER_PRICES[helper], counts[CLASSES + helper])
+    spend(k, account, category, cost)
     if k.config[0]["vectors"] != 0:
         note_run(k, g, engine)
 

@@ -8,6 +8,7 @@ equals the running thread goes on: no needless switch.
 from __future__ import annotations
 
 from jit.hot import hot
+from jit.words import bit_length
 from kernel_model.core.billing import charge, payer, trace
 from kernel_model.core.contexts import charge_change, count_active, has_budget, time_in_section
 from kernel_model.core.heap import set_timer
@@ -117,12 +118,7 @@ def outranks(k: Tables, c: int, p: int) -> bool:
 @hot
 def highest_ready(k: Tables, c: int) -> int:
     """Return the highest priority with a ready thread on core `c`, or -1."""
-    bits = k.core[c]["ready"]
-    level = -1
-    while bits != 0:
-        bits >>= 1
-        level += 1
-    return level
+    return bit_length(k.core[c]["ready"]) - 1
 
 
 @hot

@@ -81,10 +81,11 @@ def advance(k: Tables, until: int, max_events: int) -> tuple[int, int]:
     Reasons: S_UNTIL, S_QUIET, S_EVENTS; S_HOST with the process whose generator is to be resumed; S_GROW; S_FAULT.
     """
     meter = k.meter[0]
+    meter["scarce"] = 1  # rows may have been taken from outside
     for _ in range(max_events):
         if meter["fault"] != 0:
             return S_FAULT, int(meter["fault"])
-        if short_of_room(k):
+        if meter["scarce"] != 0 and short_of_room(k):
             return S_GROW, NONE
         c = next_core(k)
         ends = k.core[c]["end"]

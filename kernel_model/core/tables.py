@@ -61,8 +61,9 @@ METER = _record(
     # outcomes after completion; operations that ended starved; handlers that could not run in the kernel; submissions
     # refused for want of space
     "late starved fallbacks refused "
-    # simulated events so far; rows of the trace; heap size; end of the used arena; jobs not finished
-    "events traced heap_size arena_used jobs_open "
+    # simulated events so far; rows of the trace; heap size; end of the used arena; whether something has been taken of
+    # which there may be too little now (`pools.short_of_room`); jobs not finished
+    "events traced heap_size arena_used scarce jobs_open "
     # the deferred event that has its turn, and whether an activation in its turn is still to be made; events deferred;
     # expiries of periodic timers that were skipped
     "resumed continuing deferrals missed "
