@@ -324,3 +324,18 @@ def test_a_periodic_timer_does_not_pile_up_behind_a_continuation_that_gets_no_co
     kernel.run(1_500_000)
     assert kernel.statistics.deferrals == 64
     assert kernel.statistics.missed == 150 - 64
+
+
+def test_a_timer_armed_in_place_of_a_periodic_one_has_a_place_among_the_completions_or_is_refused() -> None:
+    """The client has submitted all that its queue has room for when its graft arms the timer anew."""
+    kernel = free(cores=2)
+    disk = kernel.server("disk", reply=bytes(8), service_ns=10, core=1)
+    teller = Teller(kernel, [submit(disk, tag=1), submit(disk, tag=2), wait(2)], completions=2)
+    arm = "r1 = 99\nr2 = 700\ncall 1004\nr0 = 0\nexit"
+    kernel.attach(verified({"reply": arm, "timer": "r0 = 0\nexit"}), to=teller.process, slots={"disk": disk},
+                  every={99: 10_000.0})  # fmt: skip
+    process = kernel.tables.process[teller.process.row]
+    for until in range(2, 100, 2):
+        kernel.run(until)
+        assert process["cq_posted"] + process["cq_reserved"] <= process["cq_capacity"]
+    assert teller.log[-1][1] == "Wait"

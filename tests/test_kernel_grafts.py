@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 from kernels import CHASE, chain_image, chase, verified
-from test_kernel_ops import free
+from test_kernel_ops import Teller, free
 
 import verifier
 from grafting import compile_graft
-from kernel_model import Attachment, Client, Kernel, Server
+from kernel_model import Attachment, Client, Kernel, Process, Server, capabilities
 from kernel_model.core import tables
+from kernel_model.hosting import Script, call, compute, receive, reply, sleep, submit, wait
 
 COUNT = """
 graft counter
@@ -241,3 +242,164 @@ def test_a_chain_survives_being_replaced_by_itself_at_every_hop() -> None:
         graft = kernel.replace(graft, verified({"reply/disk.read": CHASE}))
     kernel.run()
     assert jobs.results()["finished"].tolist() == [900_000]
+
+
+# --- fuel among several -----------------------------------------------------------------------------------------------
+
+SEND = """
+    r9 = 0
+    *(u64 *)(r10 - 8) = r9
+    r1 = 0
+    r2 = 0
+    r3 = 7
+    r4 = r10
+    r4 += -8
+    r5 = 8
+    call 1000
+"""
+
+
+def ends(verdict: int) -> str:
+    return f"{SEND}\nr0 = {verdict}\nexit"
+
+
+@pytest.mark.parametrize("grafts", [1, 2, 4])
+def test_grafts_of_one_hook_share_the_fuel_of_an_event(grafts: int) -> None:
+    """Each sends once on every reply, so the requests double from hop to hop; the fuel is for 15 activations in all."""
+    kernel = Kernel(prices={"activate": 100}, engine="python", fuel_ns=1_500, cores=2)
+    disk = kernel.server("disk", reply=bytes(8), service_ns=1, core=1, capacity=10_000)
+    teller = Teller(kernel, [submit(disk), wait(1)])
+    for number in range(grafts):
+        kernel.attach(verified({"reply": ends(int(number == grafts - 1))}), to=teller.process, slots={"disk": disk})
+    kernel.run(200_000)
+    assert 0 < sum(kernel.tables.graft["spent"].tolist()) <= 1_500_000
+    assert teller.log[-1][1] == "Wait"
+
+
+def test_a_request_and_its_reply_share_the_fuel_of_the_sender() -> None:
+    """A server's graft sends to its own endpoint when a request arrives and when a reply comes: two from one."""
+    kernel = Kernel(prices={"activate": 100}, engine="python", fuel_ns=3_000, cores=2)
+    disk = kernel.server("disk", reply=bytes(8), service_ns=1, core=1, capacity=10_000)
+    graft = verified({"request": ends(0), "reply": ends(1)})
+    kernel.attach(graft, to=disk, slots={"disk": disk})
+    app = kernel.client("app")
+    jobs = kernel.jobs(app, slot=disk, bodies=bytes(8), count=1)
+    app.run()
+    kernel.run(500_000)
+    assert jobs.results()["outcome"].tolist() == [0]
+    assert 0 < sum(kernel.tables.graft["spent"].tolist()) <= 3_000_000
+
+
+def test_a_timer_of_user_mode_takes_no_share_of_the_fuel_of_later_activations() -> None:
+    """What is yet to be shared out (`UNSHARED`) is so within an activation in the kernel only."""
+    kernel = free(activation="off")
+    disk, app = bench(kernel)
+    arm = "r1 = 5\nr2 = 90000\ncall 1004\nr0 = 1\nexit"
+    kernel.attach(verified({"reply": arm, "timer": "r0 = 0\nexit"}), to=app, slots={"disk": disk})
+    kernel.jobs(app, slot=disk, bodies=bytes(8), count=1)
+    app.run("submit")
+    kernel.run(5_000)
+    k = kernel.tables
+    armed = [int(t) for t in k.heap[: int(k.meter[0]["heap_size"])] if k.timer[t]["kind"] == tables.T_USER]
+    assert len(armed) == 1
+    assert k.timer[armed[0]]["fuel"] != tables.UNSHARED
+
+
+# --- a submission that goes on to a second graft ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["call", "submit"])
+def test_a_submission_comes_back_to_the_library_although_another_graft_has_sent_for_it(mode: Any) -> None:
+    """The first graft passes and sends one more request; the second is over the eager bound. Nothing is lost."""
+    kernel = Kernel(prices={"activate": 100}, engine="python", cores=2, eager_ns=150, trace=True)
+    disk = kernel.server("disk", reply=bytes(8), service_ns=10, core=1)
+    app = kernel.client("app")
+    for _ in range(2):
+        kernel.attach(verified({"submit": ends(0)}), to=app, slots={"disk": disk})
+    jobs = kernel.jobs(app, slot=disk, bodies=bytes(8), count=3)
+    app.run(mode)
+    kernel.run(20_000)
+    assert jobs.results()["outcome"].tolist() == [0, 0, 0]
+    assert kernel.statistics.fallbacks == 3
+    assert kernel.statistics.requests_submitted == 3 * (
+        1 + 1 + 2
+    )  # submitted, sent; submitted again, sent by the second
+    assert kernel.statistics.late == 0
+    assert kernel.statistics.operations_in_flight == 0
+
+
+def test_a_caller_whose_submission_comes_back_can_be_killed_before_it_runs() -> None:
+    """It is ready then, not calling: a thread of higher priority has the core."""
+    kernel = Kernel(prices={"activate": 100}, engine="python", cores=2, eager_ns=150)
+    disk = kernel.server("disk", reply=bytes(8), service_ns=10, core=1)
+    app = kernel.client("app")
+    for verdict in (0, 0):
+        kernel.attach(verified({"submit": f"r0 = {verdict}\nexit"}), to=app, slots={"disk": disk})
+    kernel.jobs(app, slot=disk, bodies=bytes(8), count=1)
+    Teller(kernel, [sleep(50), compute(500)], "urgent", priority=9)
+    app.run()
+    kernel.run(120)
+    kernel.kill(app)
+    kernel.run()
+    assert kernel.tables.process[app.row]["state"] == tables.DEAD
+    assert kernel.statistics.operations_in_flight == 0
+
+
+# --- steering ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("locks", ["one", "core"])
+def test_a_steered_request_arrives_at_the_other_endpoint_and_is_asked_about_there(locks: Any) -> None:
+    """Behind the first door stands a graft that sends all on to the second, where one refuses what has an odd tag."""
+    kernel = free(cores=3, locks=locks)
+    seen: list[tuple[int, int]] = []
+    door = kernel.endpoint("door")
+
+    def program(_kernel: Kernel, _me: Process) -> Script:
+        request = yield receive()
+        while request is not None:
+            seen.append((request.tag, request.badge))
+            request = yield reply(b"second")
+
+    second = kernel.process("second", program, endpoint=door, core=2)
+    first = kernel.server("first", reply=b"first", core=1)
+    other = kernel.capability(door, first.row, badge=6)
+    odd = "r0 = *(u64 *)(r1 + 16)\nr0 &= 1\nif r0 == 0 goto out\nr0 = 2\nout:\nexit"
+    kernel.attach(verified({"request": "r0 = 3\nexit"}), to=first, slots={"disk": capabilities.handle(kernel, other)})
+    kernel.attach(verified({"request": odd}), to=second, slots={"disk": None})
+    teller = Teller(kernel, [call(first, tag=4), call(first, tag=5)])
+    kernel.run()
+    assert [result for _, _, result in teller.log] == [(4, "replied", 0, b"second"), (5, "refused", -111, b"")]
+    assert seen == [(4, 6)]
+
+
+def test_what_is_steered_round_and_round_is_queued_when_its_fuel_is_used_up() -> None:
+    kernel = Kernel(prices={"activate": 100}, engine="python", fuel_ns=1_000, eager_ns=1e6)
+    ends_ = [kernel.server(f"server{n}", reply=b"%d" % n, service_ns=10) for n in range(2)]
+    for here, there in (ends_, ends_[::-1]):
+        kernel.attach(verified({"request": "r0 = 3\nexit"}), to=here, slots={"disk": there})
+    teller = Teller(kernel, [call(ends_[0], tag=4)])
+    kernel.run(50_000)
+    assert teller.log[0][2][:2] == (4, "replied")
+    assert 5 <= kernel.totals.count("activate") <= 10
+
+
+# --- leaving ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("room", [1, 0])
+def test_a_graft_detached_while_its_periodic_timer_is_deferred_is_gone_when_that_was_dealt_with(room: int) -> None:
+    """The expiry is delivered to the process, a Python one, if there is room for it."""
+    kernel = free(activation="deferred")
+    disk = kernel.server("disk")
+    teller = Teller(kernel, [wait(1, timeout_ns=20_000)], "app", priority=7, completions=room)
+    graft = kernel.attach(
+        verified({"timer": "r0 = 0\nexit"}), to=teller.process, slots={"disk": disk}, every={7: 10_000}
+    )
+    Teller(kernel, [sleep(5_000), compute(10_000)], "urgent", priority=9)
+    kernel.run(11_000)
+    assert kernel.tables.process[teller.process.row]["deferred"] == 1
+    kernel.detach(graft)
+    kernel.run(19_000)
+    assert len(teller.log) == room
+    assert kernel.tables.graft[graft.row]["state"] == tables.DETACHED

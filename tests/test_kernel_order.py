@@ -12,7 +12,7 @@ from test_kernel_ops import Teller, free
 from kernel_model import Kernel, Process
 from kernel_model.core import tables
 from kernel_model.core.requests import first_sent
-from kernel_model.hosting import Script, Wire, call, compute, pipeline, receive, reply, submit, wait
+from kernel_model.hosting import Script, Wire, call, compute, forward, pipeline, receive, reply, submit, wait
 
 SEND_TAGS = """
     r6 = *(u64 *)(r1 + 16)
@@ -123,3 +123,29 @@ def test_a_send_does_not_overtake_a_call_that_waits_for_room() -> None:
     assert order == [1, 2, 4]
     assert late.log[1][2] == -11  # a place is taken, and one waits for the next
     assert first.log[-1][2][0] == 2
+
+
+def test_what_is_passed_on_does_not_overtake_what_waits_for_an_argument() -> None:
+    """A server has a request waiting at `file` for what `slow` replies when it passes its own request on to `file`."""
+    kernel = free(cores=4)
+    door, file = kernel.endpoint("door"), kernel.endpoint("file")
+    slow = kernel.server("slow", reply=bytes(8), service_ns=900, core=2)
+    order: list[int] = []
+
+    def files(_kernel: Kernel, _me: Process) -> Script:
+        request = yield receive()
+        while request is not None:
+            order.append(request.tag)
+            request = yield reply(bytes(8))
+
+    def server(_kernel: Kernel, _me: Process) -> Script:
+        yield receive()
+        yield pipeline(submit(slow, tag=1), submit(file, tag=10, body=bytes(8), wires=(Wire(0),)))
+        yield forward(file, 0, bytes(8), tag=11)
+
+    kernel.process("server", server, endpoint=door, core=1)
+    kernel.process("files", files, endpoint=file, core=3)
+    first = Teller(kernel, [call(door, tag=1)])
+    kernel.run()
+    assert order == [10, 11]
+    assert first.log == [(900, "Call", (11, "replied", 0, bytes(8)))]

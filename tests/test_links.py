@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from kernel_model import Kernel, Server
-from kernel_model.hosting import Completion, Script, wait
+from kernel_model.hosting import Completion, Script, cancel, wait
 from kernel_model.linking import DRAIN, HARDLINK, LINK, SKIP, Entry, chain, guard, message, nop, timeout
 from kernel_model.linux import io_uring, linked_chains
 
@@ -157,3 +157,38 @@ def test_a_difference_from_real_io_uring_would_be_found(linux: linked_chains.Lin
     assert linked_chains.differences(batch, real, linked_chains.run_model(batch)) == []
     assert linked_chains.differences(batch, real, [(0, -5), (1, 0)]) != []
     assert linked_chains.differences(batch, real, list(reversed(real))) != []
+
+
+def cancelling(tag: int, *entries: Entry | Callable[[Server], Entry]) -> list[tuple[int, str]]:
+    """Submit a chain, cancel an entry by its tag while the first is served, and a draining chain after all."""
+    kernel = Kernel(engine="python")
+    server = kernel.server("disk", reply=bytes(16), service_ns=30_000, core=0)
+    done: list[Completion] = []
+
+    def program(_kernel: Kernel, _me: object) -> Script:
+        yield chain(*(entry if isinstance(entry, Entry) else entry(server) for entry in entries))
+        assert (yield cancel(tag)) == 0
+        assert (yield chain(nop(tag=99, flags=DRAIN))) == 0
+        while True:
+            done.extend((yield wait(1, timeout_ns=500_000)))
+
+    client = kernel.process("client", program)
+    kernel.run(until_ns=1_000_000)
+    process = kernel.tables.process[client.row]
+    assert process["in_chains"] == process["cq_reserved"] == 0
+    return [(c.tag, c.outcome) for c in done]
+
+
+def test_an_entry_cancelled_before_its_turn_ends_at_its_turn_and_severs_the_chain() -> None:
+    assert cancelling(2, ask(1, LINK), ask(2, LINK), ask(3)) == told(1, 2, 3, 99, but={2: "cancelled", 3: "cancelled"})
+    assert cancelling(2, ask(1, LINK), ask(2, HARDLINK), ask(3)) == told(1, 2, 3, 99, but={2: "cancelled"})
+
+
+def test_a_chain_that_waits_to_drain_can_be_cancelled() -> None:
+    assert cancelling(2, ask(1), ask(2, DRAIN | LINK), ask(3), ask(4)) == told(
+        1, 2, 3, 4, 99, but={2: "cancelled", 3: "cancelled"}
+    )
+
+
+def test_a_guard_cancelled_before_its_turn_guards_nothing() -> None:
+    assert sorted(cancelling(3, ask(1, LINK), ask(2, LINK), guard(1, tag=3))) == told(1, 2, 3, 99, but={3: "cancelled"})

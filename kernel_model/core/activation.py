@@ -9,8 +9,10 @@ undo log.
 While it runs, `send` does all its checks and **reserves**: the place at the endpoint, the request with its body, and,
 where no operation of a client is there to be joined, the place for a completion. What cannot be reserved is refused
 to the handler at once (its `else` branch). At return `commit` turns the reservations into sends, which cannot fail.
-What the activation cost is taken from the event's fuel and the rest is *divided* among its sends and timers, never
-copied: k messages together can never cause more than the one that they came from.
+What the activation cost is taken from the event's fuel and the rest is *divided* among its sends, its timers and the
+message itself where that goes on (to the next graft of the list, to its endpoint, back with an answer), never copied:
+k messages together can never cause more than the one that they came from. Were it copied, two grafts that each send on
+every reply would cause 2^H activations in H hops.
 
 In user mode (`meter.in_user`) the same handler runs over the same maps; its sends are drafts, which the client's
 library then submits by system calls, and nothing is reserved.
@@ -23,6 +25,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from grafting import hooks
 from grafting.hooks import Event
 from jit.hot import hot
 from kernel_model.core.billing import charge, operation_begins, payer, request_begins, trace
@@ -86,6 +89,8 @@ ON_FAILURE: Final = Event.FAILURE.value
 ON_REQUEST: Final = Event.REQUEST.value
 ON_TIMER: Final = Event.TIMER.value
 
+DELIVER: Final = hooks.DELIVER
+TAKEN: Final = hooks.TAKEN
 ONE: Final = 1
 TWO: Final = 2
 
@@ -231,7 +236,10 @@ def can_pay(k: Tables, x: int, bound: int) -> bool:
 
 @hot
 def activate(k: Tables, g: int, h: int, account: int, x: int) -> int:
-    """Run an admitted handler in the kernel, on an account and a context, and commit its sends; return its verdict."""
+    """Run an admitted handler in the kernel, on an account and a context, and commit its sends; return its verdict.
+
+    `meter.fuel` is then what the message that was looked at has left.
+    """
     meter, config, graft = k.meter[0], k.config[0], k.graft[g]
     handler = k.handler[h]
     before = meter["section"]
@@ -262,7 +270,7 @@ def activate(k: Tables, g: int, h: int, account: int, x: int) -> int:
     graft["spent"] += cost
     handler["worst_seen"] = max(handler["worst_seen"], cost)
     trace(k, X_SPENT, g, h, before, cost)
-    commit(k, g, account, max(meter["fuel"] - cost, 0))
+    commit(k, g, account, max(meter["fuel"] - cost, 0), goes_on(meter["event"], verdict))
     if config["contexts"] != 0:
         pay(k, others, FOR_KERNEL)
     return verdict
@@ -291,8 +299,21 @@ def activate_user(k: Tables, g: int, h: int, p: int) -> int:
 
 
 @hot
-def commit(k: Tables, g: int, account: int, fuel: int) -> None:
-    """Turn the reservations of the activation into requests under way, and divide the fuel that is left."""
+def goes_on(event: int, verdict: int) -> int:
+    """Return 1 if the message that a handler has looked at may still cause activations, else 0."""
+    if event in (ON_REPLY, ON_FAILURE):
+        return 1 if verdict == DELIVER else 0
+    if event == ON_SUBMIT:
+        return 0 if verdict == TAKEN else 1
+    return 1 if event == ON_REQUEST else 0
+
+
+@hot
+def commit(k: Tables, g: int, account: int, fuel: int, kept: int) -> None:
+    """Turn the reservations of the activation into requests under way, and divide the fuel that is left.
+
+    `kept`: 1 if the message of the event keeps a share, else 0.
+    """
     meter = k.meter[0]
     queue = k.graft[g]["queues"]
     armed = 0
@@ -302,9 +323,10 @@ def commit(k: Tables, g: int, account: int, fuel: int) -> None:
             armed += 1
         t = k.timer[t]["next"]
     shares = meter["sends"] + armed
+    share = fuel // max(shares + kept, 1)
+    meter["fuel"] = share
     if shares == 0:
         return
-    share = fuel // shares
     r = pop(k, queue + Q_OUTBOX, k.request)
     while r != NONE:
         k.request[r]["fuel"] = share

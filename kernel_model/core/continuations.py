@@ -15,6 +15,7 @@ from typing import Final
 
 from jit.hot import hot
 from kernel_model.core.deferred import take_back
+from kernel_model.core.leaving import let_leave
 from kernel_model.core.lists import first
 from kernel_model.core.operations import ask_on
 from kernel_model.core.ops import ask_endpoint, enqueue, free_place
@@ -54,6 +55,9 @@ def continue_one(k: Tables, q: int) -> None:
         resume_timer(k, r, g)
     meter["resumed"] = NONE
     meter["continuing"] = 0
+    p = k.process[q]["partner"]
+    if k.process[p]["leaving"] != 0:
+        let_leave(k, p)
 
 
 @hot

@@ -30,6 +30,7 @@ from kernel_model.core.tables import (
     EINVAL,
     ENOENT,
     ERROR,
+    NEVER,
     NONE,
     ORDER,
     Q_DRAFTS,
@@ -168,9 +169,11 @@ def arm_timer(k: Tables, g: int, id_: int, delay_ns: int) -> int:
     if delay_ns > LONGEST_DELAY:
         return -EINVAL
     t = find_timer(k, g, id_)
-    if t == NONE:
-        if graft["armed"] >= TIMERS or not has_completion(k, meter["owner"]):
-            return -EAGAIN
+    if t == NONE and graft["armed"] >= TIMERS:
+        return -EAGAIN
+    reserved = t != NONE and k.timer[t]["kind"] != T_PERIODIC  # a periodic timer has none
+    if not reserved and not has_completion(k, meter["owner"]):
+        return -EAGAIN
     # --- commit ---
     if t != NONE:
         forget_timer(k, g, t)
@@ -178,7 +181,7 @@ def arm_timer(k: Tables, g: int, id_: int, delay_ns: int) -> int:
     due = meter["now"] + i64(delay_ns) * PS_PER_NS
     t = set_timer(k, due, T_USER if in_user else T_GRAFT, core, g, id_)
     timer = k.timer[t]
-    timer["fuel"] = UNSHARED
+    timer["fuel"] = NEVER if in_user else UNSHARED  # user mode is no activation whose fuel is divided
     timer["operation"] = meter["cookie"] if in_user else meter["operation"]
     append(k, graft["queues"] + Q_TIMERS, k.timer, t)
     graft["armed"] += 1

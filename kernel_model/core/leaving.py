@@ -59,6 +59,7 @@ def hand_back(k: Tables, j: int) -> None:
     if k.job[j]["by"] != 0:
         k.graft[k.job[j]["by"] - 1]["jobs"] -= 1
         k.job[j]["by"] = 0
+        let_leave(k, k.job[j]["owner"])
 
 
 @hot

@@ -236,7 +236,10 @@ def release_deferred(k: Tables, p: int) -> None:
 
 @hot
 def start(k: Tables, r: int) -> None:
-    """It is the turn of entry `r`; a guard behind it is taken out of the chain and begins to run."""
+    """It is the turn of entry `r`; a guard behind it is taken out of the chain and begins to run.
+
+    `failed` is set in what was cancelled while it waited.
+    """
     request = k.request[r]
     p = request["process"]
     guard = request["linked"]
@@ -245,8 +248,10 @@ def start(k: Tables, r: int) -> None:
         k.request[guard]["linked"] = NONE
         request["guard"] = guard
         k.request[guard]["guards"] = r
-        arm(k, p, guard)
-    if request["kind"] == MESSAGE:
+        arm_or_end(k, p, guard)
+    if request["failed"] != DONE:
+        finish(k, r, CANCELLED, DONE)
+    elif request["kind"] == MESSAGE:
         send_through(k, r, request["capability"])
         fate = standing(k, request["capability"])
         request["state"] = R_WORK
@@ -259,12 +264,15 @@ def start(k: Tables, r: int) -> None:
     elif request["kind"] == NOP:
         finish(k, r, REPLIED if request["status"] == 0 else ERROR, request["status"])
     else:
-        arm(k, p, r)
+        arm_or_end(k, p, r)
 
 
 @hot
-def arm(k: Tables, p: int, r: int) -> None:
-    """Let entry `r` end `timed_out` when its time is up."""
+def arm_or_end(k: Tables, p: int, r: int) -> None:
+    """Let entry `r` end `timed_out` when its time is up, or at once if it was cancelled before."""
+    if k.request[r]["failed"] != DONE:
+        finish(k, r, CANCELLED, DONE)
+        return
     charge(k, payer(k, p), IN_KERNEL, TIMER_ARM, ONE)
     due = k.meter[0]["now"] + k.request[r]["deadline"]
     k.request[r]["timer"] = set_timer(k, due, T_DEADLINE, k.process[p]["core"], r, NONE)

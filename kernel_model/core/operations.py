@@ -27,8 +27,8 @@ from kernel_model.core.heap import set_timer
 from kernel_model.core.helpers import release
 from kernel_model.core.lists import append
 from kernel_model.core.ops import free_place
-from kernel_model.core.outcomes import absorb, close, complete, retire
-from kernel_model.core.parcels import carry, check_parcel, drop_draft, free_request, pack, split_off
+from kernel_model.core.outcomes import absorb, deliver, let_end, retire
+from kernel_model.core.parcels import carry, check_parcel, drop_draft, pack, split_off
 from kernel_model.core.promises import FAILED, abandon, awaits, check_slot, dispatch, must_wait, promise
 from kernel_model.core.requests import finish, join
 from kernel_model.core.room import has_completion, has_place, reserve_place
@@ -237,6 +237,7 @@ def run_submit(k: Tables, g: int, h: int, r: int) -> bool:
     meter["operation"] = request["operation"]
     p = request["process"]
     verdict = activate(k, g, h, payer(k, p), k.process[p]["on"])
+    request["fuel"] = meter["fuel"]
     if verdict == PASS:
         return True
     free_place(k, r)
@@ -255,19 +256,17 @@ def run_submit(k: Tables, g: int, h: int, r: int) -> bool:
 
 @hot
 def return_submission(k: Tables, r: int) -> None:
-    """Give a submission back to the client, whose library asks the graft and submits again: its operation is over.
+    """Give a submission back to the client, whose library asks the graft and submits again.
 
-    What it carries goes with it. Those that wait for its reply end `broken`: they cannot wait for another operation's.
+    Its operation is over, unless a graft that was asked before has sent or armed something for it. What it carries goes
+    with it. Those that wait for its reply end `broken`: they cannot wait for another operation's.
     """
     request = k.request[r]
-    o = request["operation"]
     free_place(k, r)
     request["state"] = R_SUBMITTING
     request["outcome"] = CANCELLED
     luggage = split_off(k, r)
     retire(k, r)
     carry(k, r, luggage)
-    complete(k, o, r, CANCELLED)
-    free_request(k, r)
-    k.operation[o]["outstanding"] -= 1
-    close(k, o)
+    deliver(k, r, CANCELLED)
+    let_end(k, r)

@@ -46,6 +46,7 @@ from kernel_model.core.tables import (
     CALLING,
     CANCELLED,
     DEAD,
+    ECANCELED,
     ERROR,
     LATER,
     NO_OUTCOME,
@@ -157,6 +158,7 @@ def ask_endpoint(k: Tables, r: int, g: int) -> bool:
             meter["owner"] = k.graft[g]["process"]
             meter["operation"] = NONE
             verdict = activate(k, g, h, payer(k, request["process"]), x)
+            request["fuel"] = meter["fuel"]
             if verdict != PASS:
                 return obey_endpoint(k, g, r, verdict)
             drop_answer(k)
@@ -166,7 +168,11 @@ def ask_endpoint(k: Tables, r: int, g: int) -> bool:
 
 @hot
 def obey_endpoint(k: Tables, g: int, r: int, verdict: int) -> bool:
-    """Do what a `request` handler decided; whether the request is still to be queued."""
+    """Do what a `request` handler decided; whether the request is still to be queued.
+
+    What is steered arrives anew, under the badge of the slot that it went through: a graft at the other endpoint is
+    asked about it too. Each is paid from the message's fuel, so it does not go round for ever.
+    """
     request, meter = k.request[r], k.meter[0]
     if verdict >= STEER:
         drop_answer(k)
@@ -175,7 +181,10 @@ def obey_endpoint(k: Tables, g: int, r: int, verdict: int) -> bool:
         if check_capability(k, c) == DONE and has_place(k, k.capability[c]["endpoint"]):
             free_place(k, r)
             request["endpoint"] = k.capability[c]["endpoint"]
+            request["badge"] = k.capability[c]["badge"]
             reserve_place(k, r)
+            append(k, Q_WORK, k.request, r)
+            return False
         return True
     free_place(k, r)
     if request["parcel"] != NONE:
@@ -335,7 +344,10 @@ def expire(k: Tables, r: int) -> None:
 
 @hot
 def cancel(k: Tables, p: int, tag: int) -> int:
-    """Cancel the oldest request of process `p` with this tag that has not ended; return how many there were, 0 or 1."""
+    """Cancel the oldest request of process `p` with this tag that has not ended; return how many there were, 0 or 1.
+
+    An entry of a chain whose turn has not come ends when it comes (`links.start`), and severs the chain like a failure.
+    """
     r = first_own(k, p)
     looked_at = 0
     while r != NONE:
@@ -346,5 +358,8 @@ def cancel(k: Tables, p: int, tag: int) -> int:
     charge(k, payer(k, p), IN_KERNEL, VISIT, looked_at)
     if r == NONE:
         return 0
-    withdraw(k, r, CANCELLED)
+    if k.request[r]["state"] == R_LINKED and k.request[r]["timer"] == NONE:
+        k.request[r]["failed"] = -ECANCELED
+    else:
+        withdraw(k, r, CANCELLED)
     return 1

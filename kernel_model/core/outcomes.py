@@ -77,32 +77,47 @@ def conclude(k: Tables, r: int) -> None:
 
 @hot
 def tell(k: Tables, r: int, g: int) -> None:
-    """Tell whom it concerns that `r` has ended: the grafts of its process from `g` on, then the client.
-
-    What a graft could not see in the kernel does not complete an operation that waits for more, as long as there is
-    room for another completion: the client's library deals with it while the rest goes on.
-    """
+    """Tell whom it concerns that `r` has ended: the grafts of its process from `g` on, then the client."""
     request, meter = k.request[r], k.meter[0]
     o = request["operation"]
-    operation = k.operation[o]
-    if operation["completed"] != 0:
+    if k.operation[o]["completed"] != 0:
         meter["late"] += 1
     elif request["silent"] == 0:
         answer = ask_client(k, r, g)
         if answer == WAITS:
             return
         if answer == TOLD:
-            p = operation["process"]
-            if request["reason"] != NO_REASON and operation["outstanding"] > 1 and has_completion(k, p):
-                if operation["cookie"] != NONE:
-                    k.job[operation["cookie"]]["pending"] += 1
-                k.process[p]["cq_reserved"] += 1
-                post(k, p, announce(k, o, r, request["outcome"]))
-            else:
-                complete(k, o, r, request["outcome"])
+            deliver(k, r, request["outcome"])
+    let_end(k, r)
+
+
+@hot
+def deliver(k: Tables, r: int, outcome: int) -> None:
+    """Deliver request `r` to its client, which completes its operation.
+
+    What a graft could not see in the kernel does not complete an operation that waits for more, as long as there is
+    room for another completion: the client's library deals with it while the rest goes on.
+    """
+    request = k.request[r]
+    o = request["operation"]
+    operation = k.operation[o]
+    p = operation["process"]
+    if request["reason"] != NO_REASON and operation["outstanding"] > 1 and has_completion(k, p):
+        if operation["cookie"] != NONE:
+            k.job[operation["cookie"]]["pending"] += 1
+        k.process[p]["cq_reserved"] += 1
+        post(k, p, announce(k, o, r, outcome))
+    else:
+        complete(k, o, r, outcome)
+
+
+@hot
+def let_end(k: Tables, r: int) -> None:
+    """Free request `r`, of which everybody has been told; perhaps it was the last of its operation."""
+    o = k.request[r]["operation"]
     free_request(k, r)
-    operation["outstanding"] -= 1
-    if operation["outstanding"] == 0:
+    k.operation[o]["outstanding"] -= 1
+    if k.operation[o]["outstanding"] == 0:
         close(k, o)
 
 
@@ -176,6 +191,7 @@ def ask_client(k: Tables, r: int, g: int) -> int:
             if activate(k, g, h, payer(k, installer), x) != DELIVER:
                 k.graft[g]["consumed"] += 1
                 return CONSUMED
+            request["fuel"] = meter["fuel"]
         g = following
     return TOLD
 

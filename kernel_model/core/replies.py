@@ -14,7 +14,7 @@ from kernel_model.core.billing import charge_transfer, payer, trace
 from kernel_model.core.lists import pop
 from kernel_model.core.parcels import drop_draft, drop_parcel, move_capabilities, pack
 from kernel_model.core.pools import give_body, replace_body
-from kernel_model.core.promises import go
+from kernel_model.core.promises import dispatch
 from kernel_model.core.requests import finish, send_through
 from kernel_model.core.routes import is_routed, route_on
 from kernel_model.core.tables import ERROR, NONE, R_WORK, REPLIED, X_REPLY, Tables
@@ -66,7 +66,10 @@ def forget_reply(k: Tables, p: int) -> None:
 
 @hot
 def forward(k: Tables, r: int, draft: int) -> None:
-    """Send the received request `r` on, with its reply right, as `draft` says; at a full endpoint it waits for room."""
+    """Send the received request `r` on, with its reply right, as `draft` says; at a full endpoint it waits for room.
+
+    It does not overtake what waits at the same capability for an argument.
+    """
     request, new = k.request[r], k.request[draft]
     c = new["capability"]
     request["holder"] = NONE
@@ -75,7 +78,7 @@ def forward(k: Tables, r: int, draft: int) -> None:
     request["badge"] = k.capability[c]["badge"]
     send_through(k, r, c)
     adopt(k, r, draft)
-    go(k, r)
+    dispatch(k, r)
 
 
 @hot

@@ -67,6 +67,7 @@ from kernel_model.core.tables import (
     Q_REJECTS,
     REFUSED,
     RING_LINKED,
+    RUNNING,
     SLEEPING,
     SYS_BELL,
     SYS_CALL,
@@ -164,13 +165,15 @@ def call_once(k: Tables, p: int) -> None:
     charge(k, payer(k, p), IN_KERNEL, DISPATCH_CALL, ONE)
     r = pop(k, process["queues"] + Q_DRAFTS, k.request)
     answered = k.request[r]["vetted"] != ORDER
+    process["state"] = CALLING  # a graft may end the call at once, which wakes the caller
     status = submit(k, p, r, BLOCKING)
     process["result"] = status
     if status == DONE and answered:
-        process["state"] = CALLING
-    elif status == DONE:
         return
-    elif status == -EAGAIN:
+    process["state"] = RUNNING
+    if status == DONE:
+        return
+    if status == -EAGAIN:
         prepend(k, process["queues"] + Q_DRAFTS, k.request, r)
     else:
         reject(k, p, r, status)
