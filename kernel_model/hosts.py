@@ -8,7 +8,19 @@ from typing import TYPE_CHECKING, Any
 from grafting.diagnostics import InternalError, fail
 from jit.hot import tier
 from kernel_model import capabilities, hosting, linking
-from kernel_model.core import behaviours, lists, paging, parcels, pools, promises, routes, scripts, tables
+from kernel_model.core import (
+    behaviours,
+    leaving,
+    library,
+    lists,
+    paging,
+    parcels,
+    pools,
+    promises,
+    routes,
+    scripts,
+    tables,
+)
 from kernel_model.core.tables import NEVER, NONE, Tables
 
 if TYPE_CHECKING:
@@ -30,7 +42,8 @@ class Host:
         self.row = process.row
         self.script = program(kernel, process)
         self.action: hosting.Action | None = None
-        self.request: hosting.Request | None = None  # the last received
+        self.request: hosting.Request | None = None  # the last received, and its serial number
+        self.serial = 0
         self.drafts: list[int] = []
 
     @property
@@ -44,8 +57,8 @@ class Host:
             self._begin(self.action)  # one page has come; perhaps others are out
             return
         try:
-            if self._process["told_late"] and self.request is not None:
-                self._process["told_late"] = 0
+            lost, self._process["told_late"] = int(self._process["told_late"]), 0
+            if lost and lost == self.serial and self.request is not None:
                 self.action = self.script.throw(hosting.DonorExhausted(self.request))
             else:
                 self.action = self.script.send(None if self.action is None else self._result(self.action))
@@ -239,13 +252,16 @@ class Host:
         tag, outcome = int(row["tag"]) & (2 * SIGN - 1), tables.OUTCOMES[row["outcome"]]
         done = hosting.Completion(tag, outcome, int(row["status"]), body, *self._came(int(row["parcel"])))
         pools.give_completion(k, c)
+        if self._process["leaving"]:
+            tier("python", leaving).let_leave(k, self.row)
         return done
 
     def _reap(self) -> list[hosting.Completion]:
+        """Take what is there: not what a section on another core is about to have posted when it ends."""
         k, process = self.kernel.tables, self._process
         queue = int(process["queues"]) + tables.Q_COMPLETIONS
         found = []
-        while lists.first(k, queue) != NONE:
+        while lists.first(k, queue) != NONE and library.is_visible(k, lists.first(k, queue)):
             found.append(self._completion(lists.pop(k, queue, k.completion)))
             process["cq_posted"] -= 1
         return found
@@ -257,6 +273,7 @@ class Host:
         row = k.request[r]
         body = k.arena[row["body"] : row["body"] + row["length"]].tobytes()
         tag, came = int(row["tag"]) & (2 * SIGN - 1), self._came(int(row["parcel"]))
+        self.serial = int(row["serial"])
         self.request = hosting.Request(tag, int(row["op"]), int(row["badge"]) & (2 * SIGN - 1), body, *came)
         return self.request
 

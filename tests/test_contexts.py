@@ -238,6 +238,28 @@ def test_the_timeout_handler_of_a_python_server_can_undo_and_go_on() -> None:
     assert kernel.contexts["rescue"].user_ps == 40_000
 
 
+def test_a_request_that_is_lost_before_its_server_has_seen_it_is_none_and_the_next_is_served() -> None:
+    """The donor's budget is over when the server would begin; it has nothing to undo."""
+    kernel, seen = free(), []
+    door = kernel.endpoint("door")
+
+    def server(_kernel: Kernel, _me: Any) -> Script:
+        request = yield receive()
+        while True:
+            seen.append((kernel.now_ps / 1000, request and request.tag))
+            yield compute(100)
+            request = (yield reply(b"ok")) if request else (yield receive())
+
+    kernel.process("server", server, endpoint=door, passive=True)
+    poor = Teller(kernel, [compute(199), submit(door, tag=1), compute(5), wait()], "poor",
+                  context=kernel.context(200, 5000))  # fmt: skip
+    rich = Teller(kernel, [compute(300), call(door, tag=2), call(door, tag=3)], "rich")
+    kernel.run()
+    assert seen == [(500, None), (600, 2), (700, 3)]
+    assert poor.log[-1][2] == [(1, "timed_out", -110, b"")]
+    assert [result[:2] for _, name, result in rich.log if name == "Call"] == [(2, "replied"), (3, "replied")]
+
+
 def test_exhaustion_unwinds_a_whole_chain_of_passive_servers() -> None:
     kernel, told = free(), []
     disk = kernel.server("disk", reply=b"ok", service_ns=300, passive=True)

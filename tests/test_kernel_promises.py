@@ -17,6 +17,7 @@ from kernel_model.hosting import (
     call,
     cancel,
     compute,
+    keep,
     pipeline,
     receive,
     reply,
@@ -346,3 +347,22 @@ def test_a_routed_request_has_one_deadline_and_waits_for_room_at_a_full_endpoint
     app = Teller(kernel, [call(disk, 0, word(1), route=((full, 0),), deadline_ns=250)])
     kernel.run()
     assert app.log == [(250, "Call", (0, "timed_out", -110, b""))]
+
+
+def test_a_reply_right_in_the_slot_of_a_promise_that_cannot_be_made_is_lost_and_not_forgotten() -> None:
+    kernel = free(cores=2)
+    door = kernel.endpoint("door")
+    kinds: list[str] = []
+
+    def server(kernel: Kernel, me: Process) -> Script:
+        yield receive()
+        right = yield keep()
+        assert (yield submit(kernel.slot(me), promise=right)) == -9  # an empty slot leads nowhere
+        kinds.append(right.kind)
+        yield receive()
+
+    kernel.process("server", server, endpoint=door, core=1)
+    client = Teller(kernel, [call(door, tag=1)])
+    kernel.run()
+    assert kinds == ["broken"]
+    assert client.log == [(0, "Call", (1, "peer_died", -104, b""))]

@@ -80,6 +80,22 @@ def test_what_a_section_posts_is_visible_from_its_end() -> None:
         assert (work.results()["finished"] - work.results()["submitted"] >= 650_000).all()
 
 
+@pytest.mark.parametrize("locks", LOCKS)
+def test_a_generator_does_not_see_a_completion_before_the_section_that_posts_it_is_over(locks: Locks) -> None:
+    """It looks again and again; the server's section waits for the lock that such a look holds, and takes it over."""
+    kernel = Kernel(
+        prices={"entry": 10, "dispatch_reply": 50, "dispatch_receive": 20}, engine="python", cores=2, locks=locks,
+        trace=True,
+    )  # fmt: skip
+    door = kernel.server("server", reply=b"ok", service_ns=100, core=1)
+    teller = Teller(kernel, [submit(door), *(wait(1, timeout_ns=0) for _ in range(12))])
+    kernel.run()
+    [posted] = [at for at, what, *_ in kernel.events() if what == "complete"]
+    over = min(end for begin, end, core in sections(kernel) if begin == posted and core == 1)
+    [seen] = [at * 1000 for at, what, result in teller.log if what == "Wait" and result]
+    assert seen >= over > posted
+
+
 # --- how late ---------------------------------------------------------------------------------------------------------
 
 

@@ -19,7 +19,8 @@ request ends `timed_out`, the rest of the burst is dropped, and the server's *ti
 
     compiled servers      free what they have prepared and receive the next request; so do servers that are hosts
     Python generators     `hosting.DonorExhausted` is raised at the `yield` that was under way; its handler may undo,
-                          compute, and receive the next
+                          compute, and receive the next. What it had not been given yet it never sees: its `receive`
+                          brings None, as for a request that was cancelled
     scripts               go on with their next row; a reply without a request is dropped and receives the next
 
 Who had lent the context to that server through another server is told by the same rule in turn: the other server wakes
@@ -136,7 +137,7 @@ def abandon(k: Tables, p: int) -> None:
         give_up(k, p)
     elif process["behaviour"] == B_HOST:
         process["stage"] = DONE
-        process["told_late"] = 1
+        process["told_late"] = k.request[r]["serial"]
         discard_drafts(k, process["queues"] + Q_DRAFTS)
     enlist(k, p, AT_BACK)
     drain(k)

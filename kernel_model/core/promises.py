@@ -127,6 +127,8 @@ def abandon(k: Tables, r: int) -> None:
     if c != NONE:
         parcel["promise"] = NONE
         if k.capability[c]["object"] == r or is_free(k, c):
+            if k.capability[c]["kind"] != C_PROMISE:
+                empty(k, c)  # what stood there is gone: a reply right is lost, a capability leaves the tree
             break_promise(k, c)
     cut_wires(k, r)
 

@@ -94,8 +94,8 @@ PROCESS = _record(
     "operations leaving "
     "ready_at wakeups graft library "
     # its own scheduling context and the one that it runs on now; the one on which it counts as active, or NONE
-    # (`contexts`); whether it is passive; requests that it lost with the budget of their senders, and whether user mode
-    # has still to learn of the last (`budgets`)
+    # (`contexts`); whether it is passive; requests that it lost with the budget of their senders, and the serial number
+    # of the last if Python has still to learn of it (`budgets`)
     "context on active_on passive abandoned told_late "
     # its continuation, or of a continuation its process; events deferred for it, submissions among them (`deferred`)
     "partner deferred entering "

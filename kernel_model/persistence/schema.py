@@ -134,7 +134,7 @@ def _kinds(
 SAVED: Final[Mapping[str, Mapping[str, Kind]]] = MappingProxyType({
     "process": _kinds(
         plain="stage left owed a b c result wait_for reply_status wakeups depth batch open_jobs stalled prepare "
-        "abandoned told_late r0 r1 r2 r3 r4 r5",
+        "abandoned r0 r1 r2 r3 r4 r5",
         choices={"state": PROCESS_STATES, "call": choice("SYS_")},
         refs={"request": "request", "completion": "completion", "reply_parcel": "parcel", "job_next": "job",
               "finishing": "job"},
@@ -143,6 +143,7 @@ SAVED: Final[Mapping[str, Mapping[str, Kind]]] = MappingProxyType({
         fresh="core priority account queues behaviour row endpoint cq_capacity passive context on think job_last "
         "landing patience spinning noticed ring wanted poller poll_pending poll_next poll_first poll_last partner "
         "pages page_count page_in instruction hinted_from hinted_count foretold active_on space recorder footprint "
+        "told_late "
         # of behaviours that cannot be saved, see `made`
         "in_chains draining deferred_first deferred_last drain_next no_drain plan plan_kind plan_steps plan_job "
         "host_job answers answer_rows batch_body batch_length batch_at batch_step batch_of leaving "

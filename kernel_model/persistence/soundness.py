@@ -29,7 +29,7 @@ PLACES: Final = {  # state of a request -> the lists in one of which it is
     "work": (),
 }
 FLAGS: Final = {
-    "process": ("stalled", "told_late"),
+    "process": ("stalled",),
     "endpoint": ("alive",),
     "capability": ("alive",),
     "request": ("vetted",),
