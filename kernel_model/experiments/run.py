@@ -34,6 +34,7 @@ from kernel_model.accounting import graft_accounts
 from kernel_model.core import prices
 from kernel_model.costs.bands import sensitivity
 from kernel_model.experiments.foretelling import concurrent, predicted
+from kernel_model.experiments.parts import parts_of
 from kernel_model.experiments.point import Point
 from kernel_model.experiments.preparation import cache_of, completed, profile_of, scenario_of
 from kernel_model.kernel import Kernel
@@ -55,19 +56,29 @@ STEP_NS = 10_000  # with a bystander: how much longer than its last operation a 
 
 
 def run(point: Point, *, tier: TierName = "numba") -> Outcome | CannotExpress:
-    """Run a point. `tier` is how the model itself is run; it changes no result.
+    """Run a point, a long one in parts (`parts`). `tier` is how the model itself is run; it changes no result.
 
     Raises GraftError G0841 if the graft does not fit the workload, G0844 for a wrong answer, G0845 for an operation
     that ended otherwise than in a reply; OSError if a file cannot be read.
     """
     point = completed(point)
-    return measure(point, scenario_of(point), mechanism_of(point.mechanism), tier=tier)
+    mechanism, (first, *others) = mechanism_of(point.mechanism), parts_of(point)
+    whole = measure(first, scenario_of(first), mechanism, tier=tier)
+    for part in others:
+        outcome = measure(part, scenario_of(part), mechanism, tier=tier, bounds=False)
+        if isinstance(whole, CannotExpress) or isinstance(outcome, CannotExpress):
+            return outcome
+        whole = whole.merged(outcome)
+    return whole if isinstance(whole, CannotExpress) else replace(whole, point=point, runs=1)
 
 
 def measure(
-    point: Point, scenario: Scenario, mechanism: Mechanism, *, tier: TierName = "numba"
+    point: Point, scenario: Scenario, mechanism: Mechanism, *, tier: TierName = "numba", bounds: bool = True
 ) -> Outcome | CannotExpress:
-    """Run a workload and a mechanism that were made for this point. Raises as `run` does, but for G0841."""
+    """Run a workload and a mechanism that were made for this point, all at once. Raises as `run` does, but for G0841.
+
+    `bounds`: whether to run it twice more where that bounds what the profile's uncertain figures mean.
+    """
     unable = mechanism.unable(scenario.workload, point.core_count)
     if unable is not None:
         return unable
@@ -83,7 +94,7 @@ def measure(
 
     outcome = at(profile)
     alone = not outcome.concurrent and not scenario.workload.bystander
-    if outcome.sensitivity is None and alone and profile.uncertain:
+    if bounds and outcome.sensitivity is None and alone and profile.uncertain:
         return replace(outcome, bracket=_bracket(outcome, at(profile.at_end(min)), at(profile.at_end(max))))
     return outcome
 
@@ -192,10 +203,11 @@ def _latencies(results: npt.NDArray[np.void], warm_up: float, start: int) -> tup
 
 def _check(point: Point, scenario: Scenario, kernel: Kernel, results: npt.NDArray[np.void]) -> None:
     where = f"{point.mechanism}, {point.place_and_length}"
-    arena, workload = kernel.arena, scenario.workload
+    arena, workload = kernel.arena.data, scenario.workload
+    columns = (results[name].tolist() for name in ("outcome", "status", "body", "length"))
     answers = [
-        Answer(int(row["outcome"]), int(row["status"]), arena[row["body"] :][: row["length"]].tobytes())
-        for row in results
+        Answer(outcome, status, bytes(arena[body : body + length]))
+        for outcome, status, body, length in zip(*columns, strict=True)
     ]
     for operation, answer in enumerate(answers):
         wrong = workload.check(operation, answer)
