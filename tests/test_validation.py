@@ -130,3 +130,23 @@ def test_numba_wrong_theory_is_found_out() -> None:
     queue = queueing.QUEUES[0]
     wrong = queueing.Queue(queue.name, queue.classes, (queue.expected_ns[0] * 1.1,))
     assert queueing.coverage(wrong, range(1, 31), OPERATIONS)[0] < 0.8
+
+
+def test_numba_a_kernel_that_did_not_preempt_would_be_found_out() -> None:
+    """Without preemption the first class waits for what it finds in service: E[S1] + R / (1 - rho1) (Cobham 1954)."""
+    queue = queueing.QUEUES[-1]
+    high, low = queue.classes
+    first, second = (queueing.moments(one.service)[0] for one in queue.classes)
+    behind = first + (high.load * first + low.load * second) / (1 - high.load)
+    wrong = queueing.Queue(queue.name, queue.classes, (behind, queue.expected_ns[1]))
+    assert queueing.coverage(wrong, range(1, 11), OPERATIONS)[0] < 0.5
+
+
+def test_numba_intervals_that_were_twice_as_wide_would_hold_too_often() -> None:
+    queue = queueing.QUEUES[0]
+    held = []
+    for seed in range(1, 31):
+        (interval,) = queueing.run(queue, seed, OPERATIONS).intervals
+        half = interval.high - interval.low
+        held.append(interval.low - half / 2 <= queue.expected_ns[0] <= interval.high + half / 2)
+    assert np.mean(held) > 0.99
