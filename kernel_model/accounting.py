@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from kernel_model.kernel import Kernel
 
 PS_PER_NS = 1000
+FALLBACKS = ("over_eager", "over_fuel", "lower_priority", "not_in_kernel", "over_budget")
+"""Why an event went to user mode, in the order of `core.tables.REASONS`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,8 @@ class GraftAccount:
     in user mode; the primitives of activation itself are on the payers' accounts. `sent`, `sent_bytes`: sends that were
     accepted, `denied` those refused for want of room, `consumed` replies that went no further. `spent_ps`: activations
     in the kernel, from entry to return. `refilled`: cache lines that had to be brought in for its activations, in the
-    kernel or in user mode.
+    kernel or in user mode. `fallbacks`: events that went to user mode because they could not be seen in the kernel, by
+    reason (`core.fallbacks`).
     """
 
     graft: str
@@ -121,6 +124,7 @@ class GraftAccount:
     consumed: int
     spent_ps: int
     refilled: int
+    fallbacks: Mapping[str, int]
     handlers: tuple[HandlerAccount, ...]
 
     def __add__(self, other: GraftAccount) -> GraftAccount:
@@ -129,9 +133,8 @@ class GraftAccount:
         return replace(
             self,
             **{name: getattr(self, name) + getattr(other, name) for name in names},
-            vector={
-                name: self.vector.get(name, 0) + other.vector.get(name, 0) for name in {**self.vector, **other.vector}
-            },
+            vector=_sums(self.vector, other.vector),
+            fallbacks=_sums(self.fallbacks, other.fallbacks),
             handlers=tuple(one + two for one, two in zip(self.handlers, other.handlers, strict=True)),
         )
 
@@ -144,6 +147,10 @@ class GraftAccount:
     def helper_calls(self) -> Mapping[str, int]:
         """Calls of helpers, by primitive."""
         return {name: n for name, n in self.vector.items() if not name.startswith(prices.ENGINES)}
+
+
+def _sums(one: Mapping[str, int], two: Mapping[str, int]) -> dict[str, int]:
+    return {name: one.get(name, 0) + two.get(name, 0) for name in {**one, **two}}
 
 
 def graft_accounts(kernel: Kernel) -> tuple[GraftAccount, ...]:
@@ -161,6 +168,7 @@ def _graft_account(kernel: Kernel, attachment: Attachment) -> GraftAccount:
         in_kernel=attachment.in_kernel,
         vector={primitive.name: n for primitive, n in zip(prices.PRIMITIVES, vector, strict=True) if n},
         spent_ps=int(row["spent"]),
+        fallbacks={name: int(row[name]) for name in FALLBACKS if row[name]},
         handlers=tuple(
             HandlerAccount(
                 name=handler.name,

@@ -20,6 +20,7 @@ from kernel_model.experiments.point import Point
 from kernel_model.experiments.run import measure, run
 from kernel_model.mechanisms import ALL, mechanism_of
 from kernel_model.mechanisms.counts import Prediction
+from kernel_model.mechanisms.equality import PER_ACCOUNT
 from kernel_model.mechanisms.scenario import CannotExpress, Mechanism, Scenario
 from kernel_model.results.comparison import Comparison
 from kernel_model.results.outcome import Outcome
@@ -76,7 +77,7 @@ def result(runner: Runner) -> Comparison:
 def small(runner: Runner, *mechanisms: Mechanism, point: Point = ONE_POINT) -> Comparison:
     """One point of the grid, the deepest tree with one server, by these mechanisms."""
     points = by_mechanisms([point], [mechanism.name for mechanism in mechanisms])
-    return compare(points, runner=Runner(runner.verified, runner.trees, *mechanisms), mechanisms=mechanisms)
+    return compare(points, runner=Runner(runner.verified, runner.trees, *mechanisms))
 
 
 def damaged(image: btree.Image, directory: Path, change: str) -> btree.Image:
@@ -166,7 +167,7 @@ def test_work_on_another_account_than_in_the_round_trip_is_reported_unless_the_m
     runner: Runner,
 ) -> None:
     assert small(runner, CALL, SERVER).misses == ()
-    silent = replace(SERVER, equal="accounts")
+    silent = replace(SERVER, equal=PER_ACCOUNT)
     assert any("server against call: client: helper_send" in miss for miss in small(runner, CALL, silent).misses)
 
 

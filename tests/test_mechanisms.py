@@ -9,7 +9,8 @@ import pytest
 from btree_runs import LOOKUPS, Run, lookups, run, sample, small_tree
 
 from kernel_model.mechanisms import ALL
-from kernel_model.mechanisms.counts import Counts, Prediction, observed, together, unequal
+from kernel_model.mechanisms.counts import Counts, Prediction, observed
+from kernel_model.mechanisms.equality import IN_SUM, PER_ACCOUNT, together, unequal
 from kernel_model.mechanisms.scenario import CLIENT
 from kernel_model.workloads import btree
 from kernel_model.workloads.workload import Core, Servers, Topology
@@ -171,6 +172,6 @@ def test_the_client_pays_for_its_graft_and_the_servers_for_theirs(runs: Runs) ->
 def test_a_difference_between_accounts_is_found() -> None:
     one = {"client": {"helper_send": 3}, "server0": {"work": 10}}
     moved = {"client": {"helper_send": 2}, "server0": {"work": 10, "helper_send": 1}}
-    assert unequal("accounts", one, moved) == ("client: helper_send 3 against 2", "server0: helper_send 0 against 1")
-    assert unequal("sum", one, moved) == ()
-    assert unequal("sum", one, {"client": {"helper_send": 3}}) == ("all accounts: work 10 against 0",)
+    assert unequal(PER_ACCOUNT, one, moved) == ("client: helper_send 3 against 2", "server0: helper_send 0 against 1")
+    assert unequal(IN_SUM, one, moved) == ()
+    assert unequal(IN_SUM, one, {"client": {"helper_send": 3}}) == ("all accounts: work 10 against 0",)

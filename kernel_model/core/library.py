@@ -35,6 +35,7 @@ from kernel_model.core.activation import (
     slot_of,
 )
 from kernel_model.core.billing import charge, payer
+from kernel_model.core.fallbacks import note_fallback
 from kernel_model.core.jobs import arrival_of, end_job, finish_job, give_up_job, open_job, put
 from kernel_model.core.leaving import let_leave, take_on
 from kernel_model.core.lists import append, first, pop, unlink
@@ -302,8 +303,8 @@ def reject(k: Tables, p: int) -> bool:
     request = k.request[r]
     if request["reason"] != NO_REASON:
         g = request["graft"]
-        k.meter[0]["fallbacks"] += 1
         h = find_handler(k, g, ON_SUBMIT, slot_of(k, g, request["capability"]), request["op"])
+        note_fallback(k, g, h, request["tag"], request["reason"])
         vet(k, p, g, h, r)
         return True
     if request["graft"] != NONE:

@@ -23,6 +23,7 @@ from kernel_model.core.activation import (
 from kernel_model.core.billing import payer, request_begins, trace
 from kernel_model.core.capabilities import holds, standing
 from kernel_model.core.deferred import defer, must_queue
+from kernel_model.core.fallbacks import note_fallback
 from kernel_model.core.heap import set_timer
 from kernel_model.core.helpers import release
 from kernel_model.core.lists import append
@@ -54,7 +55,6 @@ from kernel_model.core.tables import (
     R_WORK,
     REFUSED,
     T_DEADLINE,
-    X_FALLBACK,
     X_SUBMIT,
     Tables,
 )
@@ -218,8 +218,7 @@ def ask_on(k: Tables, r: int, g: int) -> None:
         if reason != NO_REASON:
             request["graft"] = g
             request["reason"] = reason
-            k.meter[0]["fallbacks"] += 1
-            trace(k, X_FALLBACK, g, h, request["tag"], reason)
+            note_fallback(k, g, h, request["tag"], reason)
             return_submission(k, r)
             return
         if not run_submit(k, g, h, r):

@@ -25,6 +25,7 @@ from kernel_model.core.activation import (
 )
 from kernel_model.core.billing import charge, operation_ends, payer, request_ends, trace
 from kernel_model.core.deferred import defer, must_queue
+from kernel_model.core.fallbacks import note_fallback
 from kernel_model.core.heap import drop_timer
 from kernel_model.core.leaving import note_closed, sees
 from kernel_model.core.lists import append
@@ -57,7 +58,6 @@ from kernel_model.core.tables import (
     WAITING,
     X_COMPLETE,
     X_END,
-    X_FALLBACK,
     Tables,
 )
 
@@ -182,8 +182,7 @@ def ask_client(k: Tables, r: int, g: int) -> int:
             if reason != NO_REASON:
                 request["graft"] = g
                 request["reason"] = reason
-                meter["fallbacks"] += 1
-                trace(k, X_FALLBACK, g, h, request["tag"], reason)
+                note_fallback(k, g, h, request["tag"], reason)
                 return TOLD
             show_request(k, g, r, event)
             meter["owner"] = p

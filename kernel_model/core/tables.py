@@ -236,6 +236,8 @@ GRAFT = _record(
     "state_at "
     # what an activation uses, and how many lines of it had to be brought in
     "footprint refilled "
+    # events that went to user mode instead, by reason (`fallbacks`)
+    "over_eager over_fuel lower_priority not_in_kernel over_budget "
     # since it was detached (serial): what is left to do before it is gone, see `leaving`; completions that name it
     "left_at outstanding jobs pending"
 )

@@ -16,8 +16,9 @@ from typing import Final
 
 from jit.hot import hot
 from kernel_model.core.activation import ON_TIMER, activate, admit, find_handler, show_timer
-from kernel_model.core.billing import payer, trace
+from kernel_model.core.billing import payer
 from kernel_model.core.deferred import defer, must_queue
+from kernel_model.core.fallbacks import note_fallback
 from kernel_model.core.heap import place, rise, set_timer
 from kernel_model.core.lists import append, unlink
 from kernel_model.core.outcomes import close, end_operation, hand_over, post
@@ -36,7 +37,6 @@ from kernel_model.core.tables import (
     R_TIMING,
     REPLIED,
     T_PERIODIC,
-    X_FALLBACK,
     Tables,
 )
 
@@ -175,8 +175,7 @@ def end_timer(k: Tables, g: int, h: int, id_: int, o: int, fuel: int, reason: in
 def tell_timer(k: Tables, g: int, h: int, id_: int, o: int, reason: int) -> None:
     """Deliver an expiry to the client instead: as the completion of its operation if nothing else is to come of it."""
     p, meter = k.graft[g]["process"], k.meter[0]
-    meter["fallbacks"] += 1
-    trace(k, X_FALLBACK, g, h, id_, reason)
+    note_fallback(k, g, h, id_, reason)
     is_open = o != NONE and k.operation[o]["completed"] == 0
     cookie = k.operation[o]["cookie"] if is_open else NONE
     if is_open and k.operation[o]["outstanding"] == ONE:

@@ -33,13 +33,14 @@ from jit.hot import TierName
 from kernel_model.accounting import graft_accounts
 from kernel_model.core import prices
 from kernel_model.costs.bands import sensitivity
-from kernel_model.experiments.foretelling import concurrent, predicted
+from kernel_model.experiments.foretelling import concurrent, equality, predicted
 from kernel_model.experiments.parts import parts_of
 from kernel_model.experiments.point import Point
 from kernel_model.experiments.preparation import cache_of, completed, profile_of, scenario_of
 from kernel_model.kernel import Kernel
 from kernel_model.mechanisms import mechanism_of
-from kernel_model.mechanisms.counts import AccountCounts, Prediction, observed, together
+from kernel_model.mechanisms.counts import Prediction, observed
+from kernel_model.mechanisms.equality import AccountCounts, Rule, together
 from kernel_model.mechanisms.scenario import CannotExpress, Mechanism, Scenario, Stage
 from kernel_model.results.outcome import Outcome
 from kernel_model.results.statistics import Histogram, histogram_of
@@ -82,7 +83,9 @@ def measure(
     unable = mechanism.unable(scenario.workload, point.core_count)
     if unable is not None:
         return unable
-    foretold, profile = predicted(point, scenario.workload, mechanism), profile_of(point.profile)
+    profile = profile_of(point.profile)
+    foretold = predicted(point, scenario.workload, mechanism, lambda: scenario.verified)
+    equal = equality(point, scenario.workload, mechanism)
 
     def at(prices: Profile) -> Outcome:
         kernel, stage = build(point, scenario, mechanism, prices, tier)
@@ -90,7 +93,7 @@ def measure(
         before = _snapshot(kernel, stage)
         stage.start()
         _run(kernel, scenario)
-        return _outcome(point, scenario, prices, kernel, stage, before, foretold)
+        return _outcome(point, scenario, prices, kernel, stage, before, foretold, equal)
 
     outcome = at(profile)
     alone = not outcome.concurrent and not scenario.workload.bystander
@@ -139,6 +142,7 @@ def _outcome(
     stage: Stage,
     before: _Snapshot,
     foretold: Prediction,
+    equal: Rule,
 ) -> Outcome:
     after = _snapshot(kernel, stage)
     results = stage.results()
@@ -162,6 +166,7 @@ def _outcome(
         charging_ps=sum(totals.get(name, 0) * int(profile.prices[prices.INDEX[name]]) for name in CHARGING),
         counts=counts,
         predicted=foretold,
+        equal=equal,
         accounts=accounts,
         spent=spent,
         sensitivity=sensitivity(profile, totals, point.operations, latency.percentile(50)) if is_sum else None,

@@ -33,4 +33,5 @@ def build(kernel: Kernel, scenario: Scenario) -> Stage:
     return stage_in_clients(kernel, scenario, mode="submit", depth=in_flight(scenario.workload))
 
 
-MECHANISM = Mechanism("async", "the client submits, waits for the completion, looks, submits again", predict, build)
+MECHANISM = Mechanism("async", "the client submits, waits for the completion, looks, submits again", predict, build,
+                      overlaps=True)  # fmt: skip

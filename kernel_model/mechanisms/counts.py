@@ -2,38 +2,14 @@
 
 The accounting question (is a graft's accounting any different from that of individually issued requests?) is answered
 by a prediction that is written down before the run. Some counts must **differ** between mechanisms, by amounts that
-follow from (mechanism, topology, steps) alone: `Counts`, foretold by a `Prediction`. The others must be **equal per
-account**: the work done, the handler's instructions, its helper calls, its sends, the bytes copied. `unequal` finds
-where two runs of the same operations break the rule; what the rule is depends on where a mechanism lets the handler
-run (`Equal`):
-
-    "accounts"   in the client or on its behalf: equal per account
-    "shared"     the same, but that bodies are written into shared memory: whoever writes one pays for its bytes, so
-                 those are equal in sum, and there is no slow path
-    "sum"        in another process: equal over all accounts together; replies that are not sent are not copied
-    "relay"      in a process in between: as "sum", but that all messages pass twice
-    "work"       nowhere, the mechanism being fixed: the servers' work is equal, and there is nothing else to compare
+follow from (mechanism, topology, steps) alone: `Counts`, foretold by a `Prediction`. The others must be **equal**:
+`equality`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Literal
-
-from grafting.isa import CostClass
-from kernel_model.core import prices
-
-AccountCounts = Mapping[str, Mapping[str, int]]
-"""account -> primitive -> count"""
-
-HELPERS = tuple(p.name for p in prices.PRIMITIVES if p.name.startswith(("map_", "helper_", "clock"))
-                and p.name != "clock_read")  # fmt: skip
-Equal = Literal["accounts", "shared", "sum", "relay", "work"]
-TRANSFERS = ("copy_byte", "slow_path")
-EQUAL = ("work", *HELPERS, *TRANSFERS, "prepare")
-"""Primitives whose counts must be equal per account, whichever mechanism runs the handler. Where the handler runs in
-the servers most replies are never sent, so `TRANSFERS` are no more than with the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,56 +85,3 @@ def observed(totals: Mapping[str, int], wake_ups: int) -> Counts:
         interrupts=totals.get("interrupt", 0),
         refills=totals.get("refill_line", 0),
     )
-
-
-def instructions(counts: Mapping[str, int]) -> dict[str, int]:
-    """Return the executed instructions of one account by class, both engines together."""
-    return {c.name: sum(counts.get(f"{e}_{c.name.lower()}", 0) for e in prices.ENGINES) for c in CostClass}
-
-
-def unequal(rule: Equal, first: AccountCounts, second: AccountCounts) -> tuple[str, ...]:
-    """Return a line for each count that must be equal in two runs by `rule` and is not."""
-    match rule:
-        case "accounts":
-            return _by_account(first, second, ())
-        case "shared":
-            a, b = (together(counts, counts).get("copy_byte", 0) for counts in (first, second))
-            copied = (f"all accounts: copy_byte {a:,} against {b:,}",) if a != b else ()
-            return _by_account(first, second, TRANSFERS) + copied
-        case "sum":
-            pairs = _pairs(together(first, first), together(second, second))
-            wrong = [(name, a, b) for name, a, b in pairs if (b > a if name in TRANSFERS else a != b)]
-            return tuple(f"all accounts: {name} {a:,} against {b:,}" for name, a, b in wrong)
-        case "relay":
-            pairs = _pairs(together(first, first), together(second, second))
-            passed = (*TRANSFERS, "prepare")
-            wrong = [(name, a, b) for name, a, b in pairs if (b < a if name in passed else a != b)]
-            return tuple(f"all accounts: {name} {a:,} against {b:,}" for name, a, b in wrong)
-        case "work":
-            a, b = (sum(one.get("work", 0) for one in accounts.values()) for accounts in (first, second))
-            return () if a == b else (f"all accounts: work {a:,} against {b:,}",)
-
-
-def _by_account(first: AccountCounts, second: AccountCounts, but: Iterable[str]) -> tuple[str, ...]:
-    return tuple(
-        f"{account}: {name} {a:,} against {b:,}"
-        for account, one in first.items()
-        for name, a, b in _pairs(one, second.get(account, {}))
-        if a != b and name not in but
-    )
-
-
-def _pairs(one: Mapping[str, int], two: Mapping[str, int]) -> list[tuple[str, int, int]]:
-    others = instructions(two)
-    return [(name, one.get(name, 0), two.get(name, 0)) for name in EQUAL] + [
-        (f"{name} instructions", count, others[name]) for name, count in instructions(one).items()
-    ]
-
-
-def together(counts: AccountCounts, accounts: Iterable[str]) -> dict[str, int]:
-    """Return the sum over accounts, by primitive."""
-    total: dict[str, int] = {}
-    for account in accounts:
-        for name, count in counts.get(account, {}).items():
-            total[name] = total.get(name, 0) + count
-    return total

@@ -25,6 +25,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kernel_model.mechanisms.counts import Counts, Prediction
+from kernel_model.mechanisms.equality import SHARED
 from kernel_model.mechanisms.predictions import is_chain, unforeseen, whole
 from kernel_model.mechanisms.rings import wanted
 from kernel_model.mechanisms.scenario import CannotExpress, Mechanism, Scenario, Stage, in_flight, stage_in_clients
@@ -85,8 +86,20 @@ def _stage(kernel: Kernel, scenario: Scenario, poll_ns: float) -> Stage:
 
 
 NOTIFIED = Mechanism(
-    "direct", "rings between client and server; who finds nothing sleeps", predict, build, "shared", express
+    "direct",
+    "rings between client and server; who finds nothing sleeps",
+    predict,
+    build,
+    SHARED,
+    express,
+    overlaps=True,
 )
 POLLED = Mechanism(
-    "direct/poll", "the same, but they spin before they sleep", predict_polled, build_polled, "shared", express
+    "direct/poll",
+    "the same, but they spin before they sleep",
+    predict_polled,
+    build_polled,
+    SHARED,
+    express,
+    overlaps=True,
 )

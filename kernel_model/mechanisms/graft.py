@@ -42,5 +42,6 @@ def build(kernel: Kernel, scenario: Scenario) -> Stage:
 
 
 MECHANISM = Mechanism(
-    "graft", "the kernel runs the handler on arrival and sends the next request itself", predict, build
-)
+    "graft", "the kernel runs the handler on arrival and sends the next request itself", predict, build, overlaps=True,
+    in_kernel=True,
+)  # fmt: skip

@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kernel_model.mechanisms.counts import Counts, Prediction
+from kernel_model.mechanisms.equality import RELAYED
 from kernel_model.mechanisms.predictions import moved, whole
 from kernel_model.mechanisms.scenario import CLIENT_CORE, Mechanism, Scenario, Stage, add_clients, add_servers, deal
 from kernel_model.workloads.workload import Workload
@@ -45,4 +46,4 @@ def build(kernel: Kernel, scenario: Scenario) -> Stage:
 
 
 MECHANISM = Mechanism("hosted", "a user-level host makes the round trips and runs the handler", predict, build,
-                      equal="relay", express=moved)  # fmt: skip
+                      equal=RELAYED, express=moved)  # fmt: skip

@@ -22,6 +22,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kernel_model.mechanisms.counts import Counts, Prediction
+from kernel_model.mechanisms.equality import IN_SUM
 from kernel_model.mechanisms.predictions import moved, whole
 from kernel_model.mechanisms.scenario import Mechanism, Scenario, Stage, add_clients, add_servers, deal
 from kernel_model.workloads.workload import Servers, Workload
@@ -59,4 +60,4 @@ def build(kernel: Kernel, scenario: Scenario) -> Stage:
 
 
 MECHANISM = Mechanism("hosted/server", "the first server runs the client's graft and makes the round trips", predict,
-                      build, equal="sum", express=moved)  # fmt: skip
+                      build, equal=IN_SUM, express=moved)  # fmt: skip

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from kernel_model.core.links import LINK, SKIP
 from kernel_model.core.tables import PLAN_LINKS
 from kernel_model.mechanisms.counts import Counts, Prediction
+from kernel_model.mechanisms.equality import WORK_ONLY
 from kernel_model.mechanisms.fixed import stage_plans, unchanged_only
 from kernel_model.mechanisms.predictions import is_chain, whole
 from kernel_model.mechanisms.scenario import CannotExpress, Mechanism, Scenario, Stage
@@ -49,5 +50,5 @@ def build(kernel: Kernel, scenario: Scenario) -> Stage:
 
 
 MECHANISM = Mechanism(
-    "linked", "the kernel works through a chain without a program", predict, build, equal="work", express=express
+    "linked", "the kernel works through a chain without a program", predict, build, equal=WORK_ONLY, express=express
 )

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from kernel_model.core.tables import PLAN_WIRES
 from kernel_model.mechanisms.counts import Counts, Prediction
+from kernel_model.mechanisms.equality import WORK_ONLY
 from kernel_model.mechanisms.fixed import stage_plans, unchanged_only
 from kernel_model.mechanisms.predictions import is_chain, whole
 from kernel_model.mechanisms.scenario import CannotExpress, Mechanism, Scenario, Stage
@@ -50,5 +51,5 @@ def build(kernel: Kernel, scenario: Scenario) -> Stage:
 
 
 MECHANISM = Mechanism(
-    "pipelined-kernel", "promises in the kernel: replies are wired into arguments", predict, build, "work", express
+    "pipelined-kernel", "promises in the kernel: replies are wired into arguments", predict, build, WORK_ONLY, express
 )

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from kernel_model.core.pipelines import ALIGNMENT, LITERAL, WHOLE
 from kernel_model.mechanisms.counts import Counts, Prediction
+from kernel_model.mechanisms.equality import WORK_ONLY
 from kernel_model.mechanisms.fixed import unchanged_only
 from kernel_model.mechanisms.predictions import is_chain, whole
 from kernel_model.mechanisms.scenario import CannotExpress, Mechanism, Scenario, Stage, add_clients, add_servers, deal
@@ -81,5 +82,5 @@ def _entry(step: Step, operations: Operations) -> tuple[tuple[int, int, int, int
 
 
 MECHANISM = Mechanism(
-    "pipelined-server", "one message has all calls; the server passes answers on", predict, build, "work", express
+    "pipelined-server", "one message has all calls; the server passes answers on", predict, build, WORK_ONLY, express
 )

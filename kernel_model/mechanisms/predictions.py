@@ -27,12 +27,18 @@ SCHEDULED = frozenset({"switches", "interrupts"})
 
 
 def whole(
-    workload: Workload, each: Counts, *, across: int = 0, races: str = "", timed: frozenset[str] = TIMED
+    workload: Workload,
+    each: Counts,
+    *,
+    across: int = 0,
+    races: str = "",
+    timed: frozenset[str] = TIMED,
+    vetted: bool = False,
 ) -> Prediction:
     """Return what all operations do if one alone does `each` on one core.
 
     `across`: wake-ups between clients and servers in one operation. `races`: why, on two cores, the counts in `timed`
-    are not foretold ("": they are).
+    are not foretold ("": they are). `vetted`: `each` has the activation on the submission, if there is one.
     """
     operations = len(workload.operations)
     unknown: frozenset[str] = frozenset()
@@ -43,7 +49,7 @@ def whole(
         return unforeseen("some replies come too late to matter, and when is a matter of time")
     if workload.depth > 1:
         return unforeseen("what wakes a client with several operations under way is a matter of time")
-    if workload.vets:
+    if workload.vets and not vetted:
         each += Counts(kernel_activations=1) if each.kernel_activations else Counts(user_activations=1)
     if workload.topology.core is Core.OTHER:
         each += Counts(interrupts=across)

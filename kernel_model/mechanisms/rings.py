@@ -70,11 +70,12 @@ def wanted(scenario: Scenario) -> int:
     return workload.plan.enough if alone else 1
 
 
-ENTER = Mechanism("rings", "one system call submits a batch and waits for the replies", predict, build)
+ENTER = Mechanism("rings", "one system call submits a batch and waits for the replies", predict, build, overlaps=True)
 POLLED = Mechanism(
     "rings/sqpoll",
     "a kernel thread polls the ring; only waiting is a call",
     predict_polled,
     build_polled,
     spare_cores=1,
+    overlaps=True,
 )

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from kernel_model.core.tables import PLAN_ROUTE
 from kernel_model.mechanisms.counts import Counts, Prediction
+from kernel_model.mechanisms.equality import WORK_ONLY
 from kernel_model.mechanisms.fixed import stage_plans, unchanged_only
 from kernel_model.mechanisms.predictions import is_chain, whole
 from kernel_model.mechanisms.scenario import CannotExpress, Mechanism, Scenario, Stage
@@ -51,4 +52,4 @@ def build(kernel: Kernel, scenario: Scenario) -> Stage:
     return stage_plans(kernel, scenario, "call", PLAN_ROUTE)
 
 
-MECHANISM = Mechanism("routed", "the request names where its reply goes", predict, build, "work", express)
+MECHANISM = Mechanism("routed", "the request names where its reply goes", predict, build, WORK_ONLY, express)

@@ -25,7 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernel_model.hosting import Compute, Jump, Row
-from kernel_model.mechanisms.counts import Equal, Prediction
+from kernel_model.mechanisms.counts import Prediction
+from kernel_model.mechanisms.equality import PER_ACCOUNT, Rule
 from kernel_model.serving import Act
 from kernel_model.workloads.roles import Role
 from kernel_model.workloads.workload import Binding, Closed, Core, Seat, Servers, Serving, Workload
@@ -115,17 +116,20 @@ class Stage:
 class Mechanism:
     """See the module. `summary` is one line for tables and help.
 
-    `equal`: which counts must be those of the round trip (`counts.unequal`). `spare_cores`: cores that it needs besides
-    those of clients and servers.
+    `equal`: which counts must be those of the round trip (`equality`). `spare_cores`: cores that it needs besides
+    those of clients and servers. `overlaps`: requests of one operation may be under way at once. `in_kernel`: that is
+    where handlers run.
     """
 
     name: str
     summary: str
     predict: Callable[[Workload], Prediction]
     build: Callable[[Kernel, Scenario], Stage]
-    equal: Equal = "accounts"
+    equal: Rule = PER_ACCOUNT
     express: Callable[[Workload], CannotExpress | None] = lambda _workload: None
     spare_cores: int = 0
+    overlaps: bool = False
+    in_kernel: bool = False
 
     @property
     def family(self) -> str:

@@ -14,6 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kernel_model.mechanisms.counts import Counts, Prediction
+from kernel_model.mechanisms.equality import IN_SUM
 from kernel_model.mechanisms.predictions import never_sends_twice, whole
 from kernel_model.mechanisms.scenario import Mechanism, Scenario, Stage, add_clients, add_servers, deal
 from kernel_model.workloads.workload import Servers, Workload
@@ -48,5 +49,5 @@ def build(kernel: Kernel, scenario: Scenario) -> Stage:
     return Stage(clients, service, deal(kernel, scenario, clients, service, (first,) * len(clients)))
 
 
-MECHANISM = Mechanism("server", "the servers pass the request on, the last replies", predict, build, equal="sum",
+MECHANISM = Mechanism("server", "the servers pass the request on, the last replies", predict, build, equal=IN_SUM,
                       express=never_sends_twice)  # fmt: skip

@@ -29,15 +29,10 @@ from kernel_model.experiments.point import Point
 from kernel_model.mechanisms.counts import NAMES
 from kernel_model.mechanisms.scenario import CannotExpress
 from kernel_model.results.comparison import BASELINE, SUBJECT, Comparison, Group, Row
+from kernel_model.results.fallbacks import fallbacks
 from kernel_model.results.outcome import PS_PER_NS, Outcome
 from kernel_model.results.words import BUSY, NS_PER_US, clients_of, us
 
-EQUAL_IN_WORDS = {
-    "accounts": "per account",
-    "shared": "per account, copies in sum",
-    "sum": "in sum",
-    "work": "servers' work",
-}
 PAYERS = (
     ("reply, failure, submit, timer", "the process that installed the graft"),
     ("request", "the account that the message carries: whoever sent it"),
@@ -72,7 +67,7 @@ def foretold(predictions: Sequence[Foretold]) -> Iterator[RenderableType]:
             continue
         counts = each.prediction.per_operation(each.point.operations)
         cells = ["?" if counts[name] is None else f"{counts[name]:g}" for name in names]
-        grid.add_row(where, each.point.mechanism, *cells, EQUAL_IN_WORDS[each.equal])
+        grid.add_row(where, each.point.mechanism, *cells, each.equal.words)
     yield grid
     reasons = {each.prediction.why for each in predictions if not isinstance(each.prediction, CannotExpress)} - {""}
     yield from (Text(f"?: not predicted: {why}") for why in sorted(reasons))
@@ -104,6 +99,7 @@ def after(comparison: Comparison) -> Iterator[RenderableType]:
         yield Text(f"\n{where}", style="bold underline")
         yield who_paid(rows)
         yield grafts(rows)
+        yield from (Text(line) for line in fallbacks(row for row, _ in rows))
         yield vectors(rows)
         if any(outcome.contexts for _, outcome in rows):
             yield contexts(rows)

@@ -18,7 +18,8 @@ from kernel_model.accounting import GraftAccount
 from kernel_model.core.prices import UNIT_PRICED
 from kernel_model.costs.bands import Sensitivity
 from kernel_model.experiments.point import Point
-from kernel_model.mechanisms.counts import AccountCounts, Counts, Prediction, together
+from kernel_model.mechanisms.counts import Counts, Prediction
+from kernel_model.mechanisms.equality import PER_ACCOUNT, AccountCounts, Rule, together
 from kernel_model.results.statistics import Estimate, Histogram, Interval, Summary
 
 PS_PER_NS = 1000
@@ -37,7 +38,8 @@ class Outcome:
     there); `bracket` is the median (ps) with every price at its least and at its greatest, where that bounds it.
     `longest_section_ps` is the longest time that the kernel was not preemptible, `worst_release_ps` the longest that a
     ready thread of the highest priority waited for a core. `grafts`: what each graft did, start-up of the servers
-    included; `contexts`: ps by scheduling context and kind. `misses`: the counts that were not as predicted.
+    included; `contexts`: ps by scheduling context and kind. `equal`: what must be as in the
+    round trip, foretold. `misses`: the counts that were not as predicted.
 
     `runs` runs are in it, of which `estimates` has the means and their confidence intervals, by figure
     (`experiments.replicate`). `profile`, `data` and `arrivals` are descriptions; `concurrent`: several
@@ -63,6 +65,7 @@ class Outcome:
     grafts: tuple[GraftAccount, ...] = ()
     contexts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     bracket: tuple[float, float] | None = None
+    equal: Rule = PER_ACCOUNT
     misses: tuple[str, ...] = ()
     runs: int = 1
     estimates: Mapping[str, Estimate] = field(default_factory=dict)
@@ -95,6 +98,15 @@ class Outcome:
     def did_the_same_as(self, other: Outcome) -> bool:
         """Whether both runs have the same counts of everything but time that passed."""
         return {a: _deeds(by) for a, by in self.accounts.items()} == {a: _deeds(by) for a, by in other.accounts.items()}
+
+    @property
+    def fallbacks(self) -> Mapping[str, int]:
+        """Events of grafts that went to user mode because the kernel could not show them there, by reason."""
+        found: dict[str, int] = {}
+        for graft in self.grafts:
+            for reason, count in graft.fallbacks.items():
+                found[reason] = found.get(reason, 0) + count
+        return found
 
     @property
     def as_predicted(self) -> bool:

@@ -18,6 +18,7 @@ from rich.text import Text
 
 from kernel_model.mechanisms.scenario import CannotExpress
 from kernel_model.results.comparison import BASELINE, SUBJECT, Comparison, Group, Row, Table
+from kernel_model.results.fallbacks import fallbacks
 from kernel_model.results.outcome import PS_PER_US, Outcome
 from kernel_model.results.words import BUSY, NS_PER_US, clients_of, per_second, servers_of, setting, spans, us
 
@@ -45,6 +46,7 @@ def summary(comparison: Comparison) -> Iterator[RenderableType]:
     yield from _verdicts(comparison)
     yield from (Text(f"not as predicted: {miss}", style="bold red") for miss in comparison.misses)
     yield Text(predictions(comparison))
+    yield from (Text(line) for line in exceptions(comparison))
 
 
 def predictions(comparison: Comparison) -> str:
@@ -54,6 +56,16 @@ def predictions(comparison: Comparison) -> str:
     unknown = {row.outcome.predicted.why for row in comparison.rows if row.outcome} - {""}
     rest = "".join(f" Not predicted: {why}." for why in sorted(unknown))
     return f"All predicted counts are right, and equal between mechanisms where they must be.{rest}"
+
+
+def exceptions(comparison: Comparison) -> Iterator[str]:
+    """Yield what was foretold not to be as in the round trip, a sentence a reason."""
+    reasons: dict[str, list[str]] = {}
+    for row in comparison.rows:
+        for why in row.outcome.equal.why if row.outcome and row.mechanism != BASELINE else ():
+            reasons.setdefault(why, []).append(row.mechanism)
+    for why, names in reasons.items():
+        yield f"Foretold not to equal {BASELINE} in all ({', '.join(dict.fromkeys(names))}): {why}."
 
 
 def heading(comparison: Comparison) -> str:
@@ -146,6 +158,7 @@ def bounds(table: Table) -> Iterator[str]:
                 f"{name}: longest non-preemptible section {section:.2f} us, worst release latency of the "
                 f"highest-priority thread {release:.2f} us"
             )
+    yield from fallbacks(row for group in table.groups for row in group.rows)
     reasons = {
         row.mechanism: row.result.reason
         for group in table.groups
