@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from functools import reduce
 from itertools import pairwise
 
@@ -10,6 +11,7 @@ import pytest
 from kernel_model.experiments import parts, run
 from kernel_model.experiments.parts import parts_of
 from kernel_model.experiments.point import Point
+from kernel_model.kernel import Kernel
 from kernel_model.mechanisms.scenario import CannotExpress
 from kernel_model.results.outcome import Outcome
 
@@ -49,13 +51,17 @@ def test_a_long_run_is_the_sum_of_its_parts_as_foretold(mechanism: str, monkeypa
     assert long.misses == ()
 
 
-def test_no_part_is_larger_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_part_at_a_time_is_in_memory_and_no_larger_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
+    kernels: list[weakref.ref[Kernel]] = []
     build = run.build
 
     def counted(point: Point, scenario, *rest, **others):  # type: ignore[no-untyped-def]
+        assert not any(known() for known in kernels)
+        kernel, stage = build(point, scenario, *rest, **others)
         sizes.append(len(scenario.workload.operations))
-        return build(point, scenario, *rest, **others)
+        kernels.append(weakref.ref(kernel))
+        return kernel, stage
 
     monkeypatch.setattr(parts, "PART", 5)
     monkeypatch.setattr(run, "build", counted)

@@ -20,6 +20,7 @@ SIAM J. Appl. Math. 17(2), 1969).
 
 from __future__ import annotations
 
+import gc
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -66,6 +67,7 @@ def run(point: Point, *, tier: TierName = "numba") -> Outcome | CannotExpress:
     mechanism, (first, *others) = mechanism_of(point.mechanism), parts_of(point)
     whole = measure(first, scenario_of(first), mechanism, tier=tier)
     for part in others:
+        gc.collect()  # a kernel and its handles name each other: without this several would be in memory
         outcome = measure(part, scenario_of(part), mechanism, tier=tier, bounds=False)
         if isinstance(whole, CannotExpress) or isinstance(outcome, CannotExpress):
             return outcome
