@@ -177,9 +177,13 @@ def is_told(k: Tables, p: int) -> bool:
 
 @hot
 def due_of(k: Tables, p: int) -> int:
-    """Return until when client `p` may sleep: until its next job, or until it tries again what found no room."""
+    """Return until when client `p` may sleep: until its next job, or until it tries again what found no room.
+
+    What found none in a ring is tried again when an answer has come: those that fill it are the client's own.
+    """
     due = next_due_job(k, p)
-    if first(k, k.process[p]["queues"] + Q_DRAFTS) != NONE:
+    r = first(k, k.process[p]["queues"] + Q_DRAFTS)
+    if r != NONE and ring_for(k, p, r) != FULL:
         return int(min(due, k.meter[0]["now"] + k.config[0]["retry"]))
     return due
 

@@ -17,7 +17,8 @@ holds what the registers would, are charged to whoever writes them. There is no 
 **No wake-up is lost.** The consumer arms, then looks; the producer puts, then looks at what was armed. Whichever came
 second sees the other: either the consumer finds the entry and does not sleep, or the producer owes a bell. A bell that
 is rung before the consumer sleeps is remembered (`rung`), so that it does not (`bells`). Whoever has taken an order for
-a bell away keeps it (`owes`) until it rings, which it does before it rests or takes anything else.
+a bell away keeps it (`owes`) until it rings, which it does before it rests or takes anything else; one bell is enough
+for all that was put meanwhile, even if the other side has been awake and armed again.
 
 A ring is **bounded**: it has room for what the server's endpoint queues, at least one. A request without room stays a
 draft, as at a full endpoint; room for its answer is reserved when it is put, so that an answer always has a place.
@@ -240,8 +241,8 @@ def put_request(k: Tables, p: int, r: int, x: int) -> None:
     k.side[process["side"]]["puts_into"] = around(k, p, x)
     if ring["server_wants"] != 0 and ring["asked"] >= ring["server_wants"]:
         ring["server_wants"] = 0
+        k.side[process["side"]]["owes"] += 1 - ring["server_bell"]
         ring["server_bell"] = 1
-        k.side[process["side"]]["owes"] += 1
     notice(k, ring["server"])
 
 
@@ -266,8 +267,8 @@ def put_answer(k: Tables, p: int, r: int, outcome: int, status: int) -> None:
     close(k, o)
     if ring["client_wants"] != 0 and ring["answered"] >= ring["client_wants"]:
         ring["client_wants"] = 0
+        k.side[k.process[p]["side"]]["owes"] += 1 - ring["client_bell"]
         ring["client_bell"] = 1
-        k.side[k.process[p]["side"]]["owes"] += 1
     notice(k, ring["client"])
 
 
