@@ -23,7 +23,7 @@ import numpy as np
 
 from grafting.program import MapKind, MapSpec
 from jit.hot import constant, hot
-from jit.words import load8, load32, load64, move_bytes, store8, store64, u64
+from jit.words import i64, load8, load32, load64, move_bytes, store8, store64, u64
 
 HASH: Final = 1
 ARRAY: Final = 2
@@ -189,7 +189,7 @@ def find(arena: Any, map_: Any, seed: int, key: int) -> int:
     if map_["kind"] == HASH:
         return find_hash(arena, map_, hash_key(arena, key, map_["key_size"], seed), key)
     index = load64(arena, key) if map_["key_size"] == 8 else load32(arena, key)
-    return int(index) if index < u64(map_["entries"]) else -1
+    return i64(index) if index < u64(map_["entries"]) else -1
 
 
 @hot

@@ -1,25 +1,34 @@
 """From hot functions to one module of LLVM's IR: numba's front end, without its back end.
 
 A hot function calls another through a `_Function`, which numba asks for the type of the call; that is when the callee
-is translated, once for each tuple of argument types. All go into one library, whose text is the result.
+is translated, once for each tuple of argument types. All go into one module, whose text is the result.
 
-Importing this module imports numba.
+numba's front end is most of the time that compiling takes, so what it does again and again is done once: the passes
+run without the bookkeeping between them (`_FrontEnd`), a call's type and its code are looked up once (`_Types`,
+`_Code`), and the module is printed once. Importing this module imports numba.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import gc
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from types import FunctionType, ModuleType
 from typing import Any
 
 from llvmlite import ir
 from numba import types
 from numba.core import typed_passes, untyped_passes
-from numba.core.compiler import CompilerBase, Flags, compile_extra
-from numba.core.compiler_machinery import PassManager
+from numba.core.cgutils import normalize_ir_text
+from numba.core.compiler import CompilerBase, Flags
+from numba.core.cpu import CPUContext
+from numba.core.errors import NumbaError
 from numba.core.registry import cpu_target
+from numba.core.targetconfig import ConfigStack
+from numba.core.typing.context import Context
 from numba.core.typing.templates import AbstractTemplate, signature
 
+from grafting.diagnostics import InternalError
 from jit import compiled
 from jit.hot import functions_of, imports_of, mark_of
 from jit.rows import BlockType
@@ -33,40 +42,144 @@ def program(module: ModuleType, name: str, sample: Any, entries: Mapping[str, in
 
     An entry point becomes `i64 name(ptr block, i64 ..., ptr results)`: it stores its results and returns their number.
     """
-    translation = _Translation(name)
-    functions = translation.functions(module)
-    block = BlockType(name, sample)
-    for entry, arguments in entries.items():
-        translation.entry(entry, functions[entry], (block, *[types.int64] * arguments))
-    return translation.texts()
+    with _uncollected():
+        translation = _Translation(name)
+        functions = translation.functions(module)
+        block = BlockType(name, sample)
+        for entry, arguments in entries.items():
+            translation.entry(entry, functions[entry], (block, *[types.int64] * arguments))
+        return translation.texts()
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Keep Python from searching millions of objects for garbage again and again: nearly all of them are in use."""
+    before = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if before:
+            gc.enable()
 
 
 class _FrontEnd(CompilerBase):  # type: ignore[misc]
-    """The passes of numba that hot code needs: half the time of all that it has."""
+    """The passes of numba that hot code needs, one after the other.
 
-    PASSES = (
-        untyped_passes.TranslateByteCode, untyped_passes.FixupArgs, untyped_passes.IRProcessing,
-        untyped_passes.GenericRewrites, untyped_passes.ReconstructSSA,
-        typed_passes.NopythonTypeInference, typed_passes.PreLowerStripPhis, typed_passes.IRLegalization,
-        typed_passes.NativeLowering, typed_passes.NoPythonBackend,
-    )  # fmt: skip
+    A variable is taken to have one type; where it has several (a signed and an unsigned word meet in a float, rows of
+    two tables in nothing), its function begins anew in static single assignment form, a variable for each value. Where
+    a float is left, a signed word met an unsigned one in an expression: that is refused, since above 2**53 it is wrong.
+    """
 
-    def define_pipelines(self) -> list[PassManager]:
-        manager = PassManager("hot")
-        for one in self.PASSES:
-            manager.add_pass(one, one.__name__)
-        manager.finalize()
-        return [manager]
+    def _compile_core(self) -> Any:
+        begin = (untyped_passes.TranslateByteCode, untyped_passes.GenericRewrites)
+        state = self.state
+        with ConfigStack().enter(state.flags):
+            self._run(*begin)
+            if not self._has_types():
+                self._run(*begin, untyped_passes.ReconstructSSA)
+                self._run(typed_passes.NopythonTypeInference, typed_passes.PreLowerStripPhis)
+            if floats := _floats(state):
+                raise InternalError(f"`{state.func_id.func_qualname}`: {', '.join(floats)} became floats")
+            self._run(typed_passes.NativeLowering, typed_passes.NoPythonBackend)
+        return state.cr
+
+    def _has_types(self) -> bool:
+        """Find the types; whether each variable has one, and one that hot code computes with."""
+        try:
+            self._run(typed_passes.NopythonTypeInference)
+        except NumbaError:
+            return False
+        return not _floats(self.state)
+
+    def _run(self, *passes: Any) -> None:
+        for one in passes:
+            one().run_pass(self.state)
+
+
+def _floats(state: Any) -> list[str]:
+    return [name for name, kind in state.typemap.items() if isinstance(kind, types.Float)]
+
+
+class _Flags(Flags):  # type: ignore[misc]
+    """Flags that nobody changes, known by their identity: numba copies, hashes and compares them all the time."""
+
+    __hash__ = object.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def copy(self) -> _Flags:
+        return self
+
+    def get_mangle_string(self) -> str:
+        return ""
+
+
+class _Types(Context):  # type: ignore[misc]
+    """numba's own knowledge of types, each question asked once: numba tries its templates anew at each call."""
+
+    def __init__(self) -> None:
+        self.__dict__.update(vars(cpu_target.typing_context))
+        self._calls: dict[Any, Any] = {}
+
+    def resolve_function_type(self, function: Any, arguments: Any, keywords: Any) -> Any:
+        if keywords:
+            return super().resolve_function_type(function, arguments, keywords)
+        key = (function, tuple(arguments))
+        found = self._calls.get(key)
+        if found is None:
+            found = self._calls[key] = super().resolve_function_type(function, arguments, keywords)
+        return found
+
+
+class _Code(CPUContext):  # type: ignore[misc]
+    """numba's own knowledge of how operations are written in LLVM's IR, each question asked once."""
+
+    def __init__(self, typing: _Types) -> None:
+        self.__dict__.update(vars(cpu_target.target_context), typing_context=typing)
+        self._written: dict[Any, Any] = {}
+
+    def get_function(self, function: Any, signature: Any, _firstcall: bool = True) -> Any:
+        key = (function, signature)
+        found = self._written.get(key)
+        if found is None:
+            found = self._written[key] = super().get_function(function, signature, _firstcall)
+        return found
+
+    def post_lowering(self, module: Any, library: Any) -> None:
+        pass
+
+
+class _Library:
+    """One module for all functions; what numba has compiled besides is linked to it."""
+
+    def __init__(self, codegen: Any, name: str) -> None:
+        self.codegen = codegen
+        self.name = name
+        self.module = codegen._create_empty_module(name)
+        self.linked: dict[Any, None] = {}
+        self.recorded_timings = None
+        self._reload_init: set[Any] = set()
+
+    def create_ir_module(self, name: str) -> Any:
+        return self.module
+
+    def add_ir_module(self, module: Any) -> None:
+        assert module is self.module
+
+    def add_linking_library(self, library: Any) -> None:
+        self.linked[library] = None
 
 
 class _Translation:
     """The functions of one program."""
 
     def __init__(self, name: str) -> None:
-        self.typing, self.target = cpu_target.typing_context, cpu_target.target_context
-        self.typing.refresh()
-        self.target.refresh()
-        self.library = self.target.codegen().create_library(name)
+        cpu_target.target_context.refresh()
+        self.typing = _Types()
+        self.target = _Code(self.typing)
+        self.library = _Library(self.target.codegen(), name)
         self._forms = compiled.primitives(lambda function: _Function(self, function, inlined=True))
         self._built: dict[str, dict[str, Any]] = {}
 
@@ -86,7 +199,7 @@ class _Translation:
     def entry(self, name: str, function: _Function, arguments: tuple[Any, ...]) -> None:
         """Add an entry point."""
         done = function.translated(arguments)
-        module = self.library.create_ir_module(name)
+        module = self.library.module
         pointer = ir.IntType(8).as_pointer()
         kind = ir.FunctionType(_WORD, [pointer, *[_WORD] * (len(arguments) - 1), pointer])
         wrapper = ir.Function(module, kind, name)
@@ -102,14 +215,14 @@ class _Translation:
         for number, one in enumerate(values):
             builder.store(one, builder.gep(results, [ir.Constant(_WORD, number)]))
         builder.ret(ir.Constant(_WORD, len(values)))
-        self.library.add_ir_module(module)
 
     def texts(self) -> list[str]:
         """Return the IR of the library and of all that numba itself has added to it."""
-        found = [self.library]
+        texts = [normalize_ir_text(str(self.library.module))]
+        found = list(self.library.linked)
         for library in found:
-            found += [other for other in library._linking_libraries if other not in found]
-        return [library.get_llvm_str() for library in found]
+            found += [other for other in dict.fromkeys(library._linking_libraries) if other not in found]
+        return texts + [library.get_llvm_str() for library in found]
 
 
 def _values(builder: Any, kind: Any, value: Any) -> list[Any]:
@@ -126,7 +239,7 @@ class _Function:
     def __init__(self, translation: _Translation, function: FunctionType, *, inlined: bool) -> None:
         self._translation, self._function = translation, function
         self._done: dict[tuple[Any, ...], Any] = {}
-        self._flags = Flags()
+        self._flags = _Flags()
         self._flags.no_compile = self._flags.no_cpython_wrapper = self._flags.no_cfunc_wrapper = True
         self._flags.error_model = "numpy"
         self._flags.forceinline = inlined
@@ -135,12 +248,18 @@ class _Function:
 
     def translated(self, arguments: tuple[Any, ...]) -> Any:
         """Return what numba made of it for these types of arguments."""
-        if arguments not in self._done:
+        found = self._done.get(arguments)
+        if found is None:
             at = self._translation
-            self._done[arguments] = compile_extra(
-                at.typing, at.target, self._function, arguments, None, self._flags, {}, at.library, _FrontEnd
-            )
-        return self._done[arguments]
+            made = _FrontEnd(at.typing, at.target, at.library, arguments, None, self._flags, {})
+            try:
+                found = made.compile_extra(self._function)
+            except NumbaError as error:
+                found = error  # its callers try again, and so do theirs
+            self._done[arguments] = found
+        if isinstance(found, NumbaError):
+            raise found
+        return found
 
     def _call(self, context: Any, builder: Any, kind: Any, values: Any) -> Any:
         return context.call_internal(builder, self._done[kind.args].fndesc, kind, values)

@@ -1,13 +1,18 @@
 """Whole-program compilation: the program in machine code does what its source says, and stale code is not found."""
 
+from types import ModuleType
+
 import numpy as np
 import pytest
 import whole_program
-from whole_program import Outer, bits, clear, mix, tables, walk
+from whole_program import Outer, bits, clear, mix, tables, turn, walk
 
+from grafting.diagnostics import InternalError
 from jit import whole
+from jit.hot import hot
+from jit.words import u64
 
-ENTRIES = {"walk": 2, "mix": 1, "bits": 1, "clear": 0}
+ENTRIES = {"walk": 2, "mix": 1, "bits": 1, "turn": 1, "clear": 0}
 
 
 def both() -> tuple[Outer, Outer]:
@@ -27,10 +32,27 @@ def test_numba_machine_code_and_source_do_the_same() -> None:
         assert program.bits(machine, value) == bits(plain, value) == value.bit_length() + whole_program.STEP
     for row in range(10):
         assert program.mix(machine, row) == mix(plain, row)
+        assert program.turn(machine, row) == turn(plain, row)
     assert equal(plain, machine)
     assert program.clear(machine) is None
     clear(plain)
     assert equal(plain, machine)
+
+
+def test_numba_a_sum_of_a_signed_and_an_unsigned_word_is_refused() -> None:
+    """numba makes a float of it, which is exact up to 2**53 only."""
+
+    @hot
+    def mixed(k: Outer, row: int) -> int:
+        return int(u64(k.items[row]["word"]) if row > 3 else k.items[row]["value"])
+
+    module = ModuleType("floats")
+    mixed.__module__ = module.__name__
+    vars(module).update(mixed=mixed, u64=u64)
+    from jit import translate
+
+    with pytest.raises(InternalError, match="became floats"):
+        translate.program(module, "k", tables(), {"mixed": 1})
 
 
 def test_code_sees_the_tables_where_they_are() -> None:

@@ -80,6 +80,16 @@ def bits(k: Outer, value: int) -> int:
 
 
 @hot
+def turn(k: Outer, row: int) -> int:
+    """A variable is unsigned and then signed."""
+    word = u64(k.items[row]["word"]) >> u64(1)
+    if word > u64(STEP):
+        word = i64(word) - 1
+        return int(word)
+    return int(i64(word))
+
+
+@hot
 def clear(k: Outer) -> None:
     """Nothing is returned."""
     for row in range(k.items.shape[0]):
