@@ -16,7 +16,7 @@ import jit
 from grafting import GraftError
 from grafting.isa import CostClass
 from kernel_model import costs
-from kernel_model.calibration import calibrate, code, samples, system, writing
+from kernel_model.calibration import calibrate, code, samples, system, topology, writing
 from kernel_model.calibration.samples import Measured
 from kernel_model.linux import bpf, loops
 
@@ -103,6 +103,40 @@ def test_the_digest_follows_every_measured_figure() -> None:
         assert calibrated.profile(other).digest != calibrated.profile().digest
 
 
+def test_the_cache_of_a_core_is_the_largest_for_data_that_no_other_core_shares(tmp_path: Path) -> None:
+    levels = (("0", "Data", "48K", "0,4"), ("1", "Instruction", "9000K", "0,4"), ("2", "Unified", "2048K", "0,4"),
+              ("3", "Unified", "266240K", "0-7"))  # fmt: skip
+    for number, kind, size, shared in levels:
+        index = tmp_path / "cache" / f"index{number}"
+        index.mkdir(parents=True)
+        told = {"type": kind, "size": size, "coherency_line_size": "64", "shared_cpu_list": shared}
+        for name, text in told.items():
+            (index / name).write_text(f"{text}\n")
+    (tmp_path / "topology").mkdir()
+    (tmp_path / "topology" / "thread_siblings_list").write_text("0,4\n")
+    found = topology.told(tmp_path)
+    assert found is not None
+    assert (found.size, found.line) == (2 << 20, 64)
+    assert topology.told(tmp_path / "elsewhere") is None
+
+
+def test_a_cache_that_the_system_does_not_tell_of_is_the_estimate(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(topology, "told", lambda: costs.Cache(1 << 16, 32))
+    assert (calibrated.profile().cache.size, calibrated.profile().cache.line) == (1 << 16, 32)
+    monkeypatch.setattr(topology, "told", lambda: None)
+    assert topology.own_cache() == calibrated.profile().cache == costs.load("xrp").cache
+
+
+def test_a_random_cycle_meets_every_line_once_before_it_begins_again() -> None:
+    places = system.cycle(64 * 64, 64)
+    seen, at = [], 0
+    for _ in range(64):
+        seen.append(at)
+        at = int(places[at])
+    assert at == 0
+    assert sorted(seen) == list(range(0, 512, 8))
+
+
 def test_another_system_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("platform.machine", lambda: "s390x")
     with pytest.raises(GraftError, match="G0855"):
@@ -140,6 +174,7 @@ def test_primitives_are_recovered_on_a_machine_whose_costs_are_known() -> None:
         "null_syscall": crossing, "clock": 20.0, "clock_read": 10.0, "pipe_own": own,
         "pipe_large": own + (system.LARGE - system.SMALL) * byte, "yield": give_way,
         "pipes": 2 * half, "futex": 2 * futex, "yield_pair": 2 * (give_way + switch), "sleep": 9000.0,
+        "warm": 4.0, "cold": 64.0,
     }  # fmt: skip
     raw = samples.in_rounds({name: machine.probe(ns) for name, ns in costs_of.items()}, 3)
     found = {name: samples.figure(series) for name, series in system.derived(raw).items()}
@@ -147,6 +182,7 @@ def test_primitives_are_recovered_on_a_machine_whose_costs_are_known() -> None:
         "null_syscall": crossing, "clock": 20.0, "clock_read": 10.0, "pipe_own": own, "yield": give_way,
         "yield_pair": 2 * (give_way + switch), "pipe_half": half, "futex_half": futex, "switch": switch,
         "handover": block + wake + switch, "wake": block + wake, "copy_byte": byte, "sleep": 9000.0,
+        "refill_line": 60.0,
     }  # fmt: skip
     assert {name: figure.value for name, figure in found.items()} == pytest.approx(expected)
     assert all(figure.low == figure.high for figure in found.values())

@@ -12,6 +12,8 @@
     sleep            a sleep of SLEEP_NS beside a process that only computes: what the sleeper itself uses, so two
                      crossings, a timer, blocking, being made ready, changing to it and back
     copy_byte        how writing 32 KiB to a pipe and reading them back differs from 8 bytes, per byte: in and out
+    refill_line      a line from behind the core's own cache: a random walk through four times as much as that holds,
+                     each place known only when the last is there, less one through an eighth of it
     clock            clock_gettime
     clock_read       the cycle counter
 
@@ -29,8 +31,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kernel_model.calibration.samples import Probe, Series, by_round, in_rounds
+from kernel_model.calibration.topology import own_cache
 from kernel_model.linux.loops import loops
 
 SMALL, LARGE = 8, 32_768  # bytes of a message; a pipe holds 64 KiB
@@ -38,6 +42,7 @@ WORDS = LARGE // 8
 CORE_TIMES = 2000  # in a batch: some milliseconds
 SLEEP_NS, SLEEPS = 50_000, 100  # of one sleep; in a batch
 FOREVER = 1 << 60
+ROUNDABOUT = 20  # times around what is to be warm: another probe has displaced it
 ABOVE, BELOW = 2, 1  # fixed priorities
 _PARENT_DEATH_SIGNAL, _TIMER_SLACK, _USUAL_SLACK = 1, 29, 0  # prctl(2)
 
@@ -174,7 +179,25 @@ def probes(opened: ExitStack) -> dict[str, Probe]:
     found["futex"] = _futex(opened)
     found["yield_pair"] = _yields(opened)
     found["sleep"] = _sleeps(opened)
+    cache = own_cache()
+    found["warm"] = _walk(cache.size // 8, cache.line, ROUNDABOUT)
+    found["cold"] = _walk(cache.size * 4, cache.line)
     return found
+
+
+def cycle(size: int, line: int) -> NDArray[np.uint64]:
+    """Return `size` bytes of 64-bit words, of which the first of each line names that of another, all in one cycle."""
+    order = np.random.default_rng(1).permutation(size // line).astype(np.uint64) * np.uint64(line // 8)
+    places = np.zeros(size // 8, np.uint64)
+    places[order] = np.roll(order, -1)
+    return places
+
+
+def _walk(size: int, line: int, around: int = 0) -> Probe:
+    """Return a probe that goes on and on through the lines of `size` bytes in a random order, so often `around`."""
+    run, places, cell = loops(), cycle(size, line), np.zeros(1, np.uint64)
+    run.follow(places, cell, size // line)
+    return Probe(lambda times: run.follow(places, cell, times), max(CORE_TIMES * 10, around * size // line))
 
 
 def _pipes(opened: ExitStack) -> Probe:
@@ -233,6 +256,7 @@ def derived(raw: Mapping[str, Series]) -> dict[str, Series]:
     found["switch"] = by_round(lambda pair, alone: pair / 2 - alone, raw["yield_pair"], raw["yield"])
     found["handover"] = by_round(lambda half, own: half - own, found["pipe_half"], raw["pipe_own"])
     found["wake"] = by_round(lambda handover, switch: handover - switch, found["handover"], found["switch"])
+    found["refill_line"] = by_round(lambda cold, warm: cold - warm, raw["cold"], raw["warm"])
     found["copy_byte"] = by_round(
         lambda large, small: (large - small) / (LARGE - SMALL), raw["pipe_large"], raw["pipe_own"]
     )

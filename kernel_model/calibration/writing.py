@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from jit import host
+from kernel_model.calibration import topology
 from kernel_model.calibration.samples import STATISTIC, Measured
 from kernel_model.costs import library
 
@@ -37,6 +38,7 @@ DERIVED = {
 }
 PRIMITIVES = {
     "switch": "half of two yields in turn, less one yield alone",
+    "refill_line": "a random walk over four times the core's own cache, less one over an eighth of it",
     "copy_byte": "32 KiB against 8 bytes through a pipe, in and out",
     "clock_read": "the cycle counter",
     "clock": "clock_gettime",
@@ -104,6 +106,7 @@ def toml(measured: Mapping[str, Measured], rounds: int) -> str:
         "[parts]",
         *(_figure(name, measured[name], how) for name, how in PARTS.items() if name in measured),
         "",
+        *_sizes(),
         "[primitives]",
         f'entry = {{ {_interval(_entry(measured))}, certainty = "assumed", note = "half of the empty system call" }}',
         *(f'{name} = {{ equation = "{equation}", certainty = "derived" }}' for name, equation in DERIVED.items()),
@@ -125,6 +128,20 @@ def toml(measured: Mapping[str, Measured], rounds: int) -> str:
 
 
 _MEASURED = 'certainty = "measured", source = "calibrate"'
+
+
+def _sizes() -> list[str]:
+    """Return the lines of the core's own cache, if the system tells how large it is."""
+    cache = topology.told()
+    if cache is None:
+        return []
+    origin = 'certainty = "measured", source = "calibrate", note = "as the system tells"'
+    return [
+        "[sizes]",
+        f"cache = {{ value = {cache.size}, {origin} }}",
+        f"line = {{ value = {cache.line}, {origin} }}",
+        "",
+    ]
 
 
 def _missing(measured: Mapping[str, Measured]) -> dict[str, str]:

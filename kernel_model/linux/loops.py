@@ -65,6 +65,8 @@ class Loops(NamedTuple):
     """(out, into, message, size, hops, due, late, sleeps): begin a chain at each of the times `due` (ns from the call),
     or as soon after it as the one before has ended; `late` gets what passed from the time due to its end. Until a chain
     is due, sleep, or else look at the clock. Returns the sum of the places where the chains ended, -1 if one broke."""
+    follow: Callable[[Words, Words, int], int]
+    """(places, one word, times): go from the place in the word to the one that is written there, and keep the last."""
     serve: Callable[[int, int, Words, int, Words, int], int]
     """(into, out, message, size, table, resident): do one hop of a chain for each message, or all if `resident`."""
 
@@ -187,6 +189,14 @@ def loops() -> Loops:
             late[number] = now(cell) - begin
         return total
 
+    @compiled(words, words, int64)
+    def follow(places: Words, cell: Words, times: int) -> int:
+        at = cell[0]
+        for _ in range(times):
+            at = places[at]
+        cell[0] = at
+        return int64(at)  # type: ignore[no-any-return]
+
     @compiled(int64, int64, words, int64, words, int64)
     def serve(into: int, out: int, message: Words, size: int, table: Words, resident: int) -> int:
         served = 0
@@ -199,7 +209,7 @@ def loops() -> Loops:
             served += 1
         return served
 
-    return Loops(empty, give_way, clock, cycles, ask, echo, turns, chain, sleep, paced, serve)
+    return Loops(empty, give_way, clock, cycles, ask, echo, turns, chain, sleep, paced, follow, serve)
 
 
 def _cycle_counter() -> Callable[[], int]:
