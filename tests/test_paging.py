@@ -272,6 +272,19 @@ def test_page_in_helps_where_something_is_known_before_the_turn() -> None:
     assert results.table(found).row_count == len(found)
 
 
+def test_cold_caches_after_a_page_in_cost_the_same_whoever_had_the_pages_read() -> None:
+    hot, finite = (
+        {s.ahead: page_in.page_in(s, tier="python") for s in page_in.settings(["periodic"], turns=9, caches=caches)}
+        for caches in ("hot", "finite")
+    )
+    for ahead in AHEAD:
+        assert hot[ahead].refilled == 0
+        assert finite[ahead].refilled == (1 + page_in.SET) * 4096 // 64  # every page of a turn, and nothing else
+    assert finite["hint"].latency.p50 > hot["hint"].latency.p50
+    assert finite["fault"].latency.p50 > finite["hint"].latency.p50
+    assert "refilled" in {column.header for column in results.table(list(finite.values())).columns}
+
+
 def test_the_command_with_numba_prints_json_and_refuses_what_is_not_there() -> None:
     run = CliRunner().invoke(main, "paging --workload periodic --turns 3 --output-format json".split())
     assert run.exit_code == 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import click
 
 from grafting.terminal import console, emit, format_option, progress
@@ -18,6 +20,8 @@ from grafting.terminal import console, emit, format_option, progress
 )
 @click.option("--turns", type=click.IntRange(1, 100_000), default=200, show_default=True)
 @click.option("--seed", type=int, default=1)
+@click.option("--caches", type=click.Choice(("hot", "finite")), default="hot", show_default=True,
+              help="Whether a page that was read is in the cache of who touches it.")  # fmt: skip
 @click.option("--profile", default="sel4-skylake", show_default=True, help="Cost profile.")
 @format_option("full", "json", "csv")
 def paging(
@@ -27,6 +31,7 @@ def paging(
     fetch_ns: int,
     turns: int,
     seed: int,
+    caches: Literal["hot", "finite"],
     profile: str,
     output_format: str,
 ) -> None:
@@ -37,7 +42,9 @@ def paging(
     from kernel_model.results import tabular
 
     chosen = workloads or page_in.WORKLOADS
-    settings = page_in.settings(chosen, lead_ns=lead_ns, near=near, fetch_ns=fetch_ns, turns=turns, seed=seed)
+    settings = page_in.settings(
+        chosen, lead_ns=lead_ns, near=near, fetch_ns=fetch_ns, turns=turns, seed=seed, caches=caches
+    )
     found = []
     with progress(len(settings)) as advance:
         for setting in settings:

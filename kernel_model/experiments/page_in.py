@@ -15,6 +15,10 @@ and what decides which turn comes next is the workload:
                  hook of a graft has seen the message when the turn is foretold
     events       such messages while others of its priority are ready: there is a run queue to be near the head of
 
+With finite caches a page that was read is cold as well: the device has written it to memory, and whoever touches it
+brings it into his core's cache (`core.warmth`). Nobody who says which pages will be touched can spare him that, for the
+cache is filled by the touch alone.
+
 Latency is from the time when the thread is made ready to the end of its turn. A turn that takes longer than `deadline`
 is a miss. What is hinted and not touched is waste: it took a frame from somebody.
 """
@@ -23,7 +27,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 
@@ -77,23 +81,25 @@ class Setting:
     deadline_ns: int = 150_000
     turns: int = 200
     seed: int = 1
+    caches: Literal["hot", "finite"] = "hot"
 
 
 @dataclass(frozen=True, slots=True)
 class PageIn:
-    """What one setting showed. `latency` in ps; `faults` and `hinted` are pages of the process per turn."""
+    """What one setting showed. `latency` in ps; of the process, per turn, `faults` and the cache lines `refilled`."""
 
     setting: Setting
     latency: Summary
     misses: float
     faults: float
+    refilled: float
     paging: Paging
 
     def as_dict(self) -> dict[str, Any]:
         """Return it flat: one line of a table."""
         latency = {f"{name}_ns": round(ps / 1000, 1) for name, ps in asdict(self.latency).items() if name != "count"}
         return {**asdict(self.setting), **latency, "misses": self.misses, "faults_per_turn": self.faults,
-                **asdict(self.paging)}  # fmt: skip
+                "refilled_per_turn": self.refilled, **asdict(self.paging)}  # fmt: skip
 
 
 def page_in(setting: Setting, profile: Profile | str = "sel4-skylake", *, tier: TierName = "numba") -> PageIn:
@@ -111,7 +117,7 @@ class _Run:
         self.rng = np.random.default_rng(setting.seed)
         self.taken: list[int] = []
         self.faults = 0
-        self.kernel = Kernel(profile, seed=setting.seed, engine=tier)
+        self.kernel = Kernel(profile, seed=setting.seed, engine=tier, caches=setting.caches)
         self.kernel.memory(frames=FRAMES, fetch_ns=setting.fetch_ns, near=setting.near, lead_ns=setting.lead_ns)
         self.keyboard = self.kernel.endpoint("keyboard")
         self.kernel.process("source", self._source, endpoint=self.keyboard, priority=8)
@@ -183,6 +189,7 @@ class _Run:
             latency=latency.summary(),
             misses=late / self.setting.turns,
             faults=self.faults / self.setting.turns,
+            refilled=self.kernel.accounts["app"].count("refill_line") / self.setting.turns,
             paging=self.kernel.paging,
         )
 

@@ -17,16 +17,18 @@ USEFUL = 0.95  # of the median latency without: what saves less than 5 % is call
 def table(found: Sequence[PageIn]) -> Table:
     """Return one line for each result."""
     one = found[0].setting
+    finite = one.caches == "finite"
     title = (
         f"{one.turns} turns of a process whose pages are out; {one.fetch_ns / 1000:g} us to read a page; a turn is\n"
         f"foretold {one.lead_ns / 1000:g} us before a timer, or {one.near} places before the head of a run queue.\n"
         f"Latency in us from ready to done; missed: over {one.deadline_ns / 1000:g} us; faults: pages that a turn\n"
-        "waited for; of the pages read ahead, hits and wasted."
+        "waited for; of the pages read ahead, hits and wasted"
+        + ("; refilled: cache lines brought in, per turn." if finite else ".")
     )
     made = Table(title=title, title_justify="left", title_style="", box=None, padding=(0, 1, 0, 0))
     made.add_column("workload", no_wrap=True)
     made.add_column("by", no_wrap=True)
-    for name in ("p50", "p99", "max", "missed", "faults", "hits", "wasted"):
+    for name in ("p50", "p99", "max", "missed", "faults", "hits", "wasted", *(["refilled"] if finite else [])):
         made.add_column(name, justify="right", no_wrap=True)
     before = None
     for result in found:
@@ -39,6 +41,7 @@ def table(found: Sequence[PageIn]) -> Table:
             f"{result.faults:.2f}",
             str(paging.hits),
             str(paging.wasted + paging.unused),
+            *([f"{result.refilled:.1f}"] if finite else []),
             style="bold" if setting.ahead == "graft" else "",
         )
         before = setting.workload
