@@ -250,6 +250,9 @@ class Host:
         row = k.completion[c]
         body = k.arena[row["body"] : row["body"] + row["length"]].tobytes()
         tag, outcome = int(row["tag"]) & (2 * SIGN - 1), tables.OUTCOMES[row["outcome"]]
+        if row["kind"] == tables.OF_SUBMISSION:  # it comes back with what it carried, which a generator has no use for
+            tier("python", parcels).drop_parcel(k, int(row["parcel"]))
+            row["parcel"] = NONE
         done = hosting.Completion(tag, outcome, int(row["status"]), body, *self._came(int(row["parcel"])))
         pools.give_completion(k, c)
         if self._process["leaving"]:

@@ -373,15 +373,17 @@ def test_a_steered_request_arrives_at_the_other_endpoint_and_is_asked_about_ther
     assert seen == [(4, 6)]
 
 
-def test_what_is_steered_round_and_round_is_queued_when_its_fuel_is_used_up() -> None:
-    kernel = Kernel(prices={"activate": 100}, engine="python", fuel_ns=1_000, eager_ns=1e6)
+@pytest.mark.parametrize("price", [0, 100])
+def test_what_is_steered_round_and_round_is_queued_where_it_is_in_the_end(price: float) -> None:
+    """When the sender's fuel is used up, and where activations cost nothing after eight times."""
+    kernel = Kernel(prices={"activate": price}, engine="python", fuel_ns=500, eager_ns=1e6)
     ends_ = [kernel.server(f"server{n}", reply=b"%d" % n, service_ns=10) for n in range(2)]
     for here, there in (ends_, ends_[::-1]):
         kernel.attach(verified({"request": "r0 = 3\nexit"}), to=here, slots={"disk": there})
     teller = Teller(kernel, [call(ends_[0], tag=4)])
     kernel.run(50_000)
     assert teller.log[0][2][:2] == (4, "replied")
-    assert 5 <= kernel.totals.count("activate") <= 10
+    assert kernel.totals.count("activate") == (4 if price else 9)
 
 
 # --- leaving ----------------------------------------------------------------------------------------------------------
@@ -403,3 +405,19 @@ def test_a_graft_detached_while_its_periodic_timer_is_deferred_is_gone_when_that
     kernel.run(19_000)
     assert len(teller.log) == room
     assert kernel.tables.graft[graft.row]["state"] == tables.DETACHED
+
+
+def test_a_generator_whose_submission_comes_back_leaves_nothing_of_what_it_carried() -> None:
+    """It has no library that could submit again, so it is told `cancelled`; the copies that were made are deleted."""
+    kernel = Kernel(prices={"activate": 100}, engine="python", eager_ns=150)
+    disk = kernel.server("disk", reply=bytes(8))
+    teller = Teller(kernel, [])
+    for _ in range(2):
+        kernel.attach(verified({"submit": "r0 = 0\nexit"}), to=teller.process, slots={"disk": disk})
+    own = kernel.grant(disk, teller.process)
+    before = int(kernel.tables.pool[tables.P_CAPABILITY]["free"])
+    kernel._hosts[teller.process.row].script = teller.program([call(disk, caps=(own,))])
+    kernel.run()
+    assert [result[:2] for _, _, result in teller.log] == [(0, "cancelled")]
+    free_rows = int(kernel.tables.pool[tables.P_CAPABILITY]["free"])
+    assert before - free_rows <= 1  # the one by which it calls

@@ -80,6 +80,7 @@ PASS: Final = hooks.PASS
 ANSWERED: Final = hooks.ANSWERED
 DROP: Final = hooks.DROP
 STEER: Final = hooks.STEER
+STEERED_AT_MOST: Final = 8  # a message, all in one section, however cheap the handlers are
 ONE: Final = 1
 DONE: Final = 0
 
@@ -171,14 +172,16 @@ def obey_endpoint(k: Tables, g: int, r: int, verdict: int) -> bool:
     """Do what a `request` handler decided; whether the request is still to be queued.
 
     What is steered arrives anew, under the badge of the slot that it went through: a graft at the other endpoint is
-    asked about it too. Each is paid from the message's fuel, so it does not go round for ever.
+    asked about it too. What cannot be steered any further stays where it is.
     """
     request, meter = k.request[r], k.meter[0]
     if verdict >= STEER:
         drop_answer(k)
         slot = verdict - STEER
         c = in_slot(k, g, slot) if slot < k.graft[g]["slots"] else NONE
-        if check_capability(k, c) == DONE and has_place(k, k.capability[c]["endpoint"]):
+        fits = check_capability(k, c) == DONE and has_place(k, k.capability[c]["endpoint"])
+        if fits and request["steered"] < STEERED_AT_MOST:
+            request["steered"] += 1
             free_place(k, r)
             request["endpoint"] = k.capability[c]["endpoint"]
             request["badge"] = k.capability[c]["badge"]

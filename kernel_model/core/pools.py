@@ -155,6 +155,7 @@ def take_request(k: Tables) -> int:
     request["graft"] = NONE
     request["reason"] = NO_REASON
     request["vetted"] = 0
+    request["steered"] = 0
     request["via"] = NONE
     request["parcel"] = NONE
     request["chained"] = 0

@@ -142,6 +142,7 @@ ENDPOINT = _record(
 REQUEST = _record(
     "state next prev operation capability endpoint process tag op badge body length room deadline timer "
     "holder fuel outcome status sent_at serial place cookie graft reason vetted "
+    "steered "  # how often a graft has handed it to another endpoint
     # the capability that it went through last, while it is not yet received, else NONE
     "via "
     # what it carries besides bytes, or NONE

@@ -171,7 +171,7 @@ SAVED: Final[Mapping[str, Mapping[str, Kind]]] = MappingProxyType({
               "holder": "process", "cookie": "job", "graft": "graft", "parcel": "parcel", "via": "capability"},
         instant={"sent_at": NONE},
         bodies={"body": ("length", "room")},
-        fresh="serial place "
+        fresh="serial place steered "
         # of linked requests and of those in rings, whose submitters cannot be saved
         "chained kind flags want failed linked guard guards silent source at take drains deferred_next",
         none="next prev timer ring",
