@@ -21,6 +21,7 @@ from kernel_model.core import (
     scripts,
     tables,
 )
+from kernel_model.core.capabilities import address
 from kernel_model.core.tables import NEVER, NONE, Tables
 
 if TYPE_CHECKING:
@@ -162,7 +163,7 @@ class Host:
         k = self.kernel.tables  # a new capability may have made its table grow
         r = int(tier("python", pools).take_request(k))
         request = k.request[r]
-        request["capability"] = capability
+        address(k, r, capability)
         request["op"] = action.op
         request["tag"] = _word(action.tag)
         request["deadline"] = action.deadline_ns * PS
@@ -265,6 +266,8 @@ class Host:
         queue = int(process["queues"]) + tables.Q_COMPLETIONS
         found = []
         while lists.first(k, queue) != NONE and library.is_visible(k, lists.first(k, queue)):
+            if library.is_behind(k, self.row):
+                break
             found.append(self._completion(lists.pop(k, queue, k.completion)))
             process["cq_posted"] -= 1
         return found

@@ -8,7 +8,10 @@ from typing import Any
 import pytest
 from test_kernel_ops import Teller, free
 
+import verifier
+from grafting import compile_graft
 from grafting.diagnostics import GraftError
+from jit.hot import TierName
 from kernel_model import Capability, Endpoint, Kernel, Process, Server
 from kernel_model.core.tables import NONE, Q_CHILDREN
 from kernel_model.hosting import (
@@ -485,3 +488,63 @@ def test_an_order_about_a_capability_that_has_gone_since_does_nothing() -> None:
     assert child.alive
     taken = [kernel.mint(child).row for _ in range(3)]
     assert len(set(taken)) == 3
+
+
+COUNT_ONE = """
+graft counting
+protocol block { op read(index: u64) }
+cap disk: block
+map seen: hash<u64, u64, 8>
+on reply(msg) from disk.read { seen[msg.tag] = 1 else { return deliver } return deliver }
+"""
+
+
+@pytest.mark.parametrize("tier", ["python", "numba"])
+@pytest.mark.parametrize("where", ["attach", "attach then delete"])
+def test_a_reply_comes_through_the_slot_that_held_what_was_sent_through_and_no_other(
+    where: str, tier: TierName
+) -> None:
+    """The capability of a request is deleted; its row becomes another's, which a graft has in a slot, or had."""
+    kernel = Kernel(prices={}, engine=tier, cores=2)
+    door, other = kernel.endpoint("door"), kernel.endpoint("other")
+    graft = verifier.verify(compile_graft(COUNT_ONE))
+    made: list[Any] = []
+
+    def slow(_kernel: Kernel, _me: Process) -> Script:
+        yield receive()
+        yield compute(1_000)
+        yield reply(b"late")
+
+    def app(kernel: Kernel, me: Process) -> Script:
+        first = kernel.grant(door, me)
+        if where == "attach then delete":
+            made.append(kernel.attach(graft, to=me, slots={"disk": first}))
+        yield submit(first, tag=1)
+        yield compute(100)
+        yield delete(first)
+        second = kernel.grant(other, me)
+        assert second.row == first.row
+        if where == "attach":
+            made.append(kernel.attach(graft, to=me, slots={"disk": second}))
+        yield wait(1)
+
+    kernel.process("slow", slow, endpoint=door, core=1)
+    kernel.process("app", app)
+    kernel.run()
+    assert len(kernel.map(made[0], "seen")) == (0 if where == "attach" else 1)
+
+
+@pytest.mark.parametrize("tier", ["python", "numba"])
+def test_a_draft_does_not_go_through_a_capability_that_has_got_the_row_of_its_own(tier: TierName) -> None:
+    kernel = Kernel(prices={}, engine=tier)
+    app, other = kernel.client("app"), kernel.server("other", reply=b"")
+    first = kernel.grant(kernel.server("disk", reply=b""), app)
+    kernel.jobs(app, slot=first, bodies=bytes(8), count=1, prepare_ns=500)
+    app.run("submit")
+    kernel.run(100)  # the draft is written
+    kernel.delete(first)
+    kernel.run(200)
+    assert kernel.grant(other, app).row == first.row
+    kernel.run()
+    assert kernel.accounts["other"].count("dispatch_reply") == 0
+    assert kernel.statistics.operations_submitted == 0

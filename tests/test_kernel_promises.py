@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from test_kernel_capabilities import echo, host
 from test_kernel_ops import Log, Teller, free, numbered, word
 
 from grafting.diagnostics import GraftError
+from jit.hot import TierName
 from kernel_model import Endpoint, Kernel, Process
 from kernel_model.hosting import (
     Action,
@@ -246,6 +248,45 @@ def test_what_waits_holds_back_what_is_sent_through_the_same_capability_after_it
     Teller(kernel, [pipeline(*steps), submit(door, tag=4), wait(4), wait(4)], core=2)
     kernel.run()
     assert [request.tag for request in seen] == [2, 3, 4]
+
+
+@pytest.mark.parametrize("tier", ["python", "numba"])
+@pytest.mark.parametrize("how", ["wires", "promise"])
+def test_dependants_of_one_promise_are_received_in_the_order_in_which_they_were_sent(how: str, tier: TierName) -> None:
+    """1, then 2 to 6 that wait for its reply, then 7 that waits for nothing but comes after them."""
+    kernel = Kernel(prices={}, engine=tier, cores=3)
+    file, seen = kernel.endpoint("file"), []
+    echo(kernel, file, seen)
+    door = opener(kernel, file)
+
+    def actions(slot: Any) -> list[Action]:
+        if how == "wires":
+            first, to = submit(door, tag=1), file
+            steps = [submit(to, body=bytes(8), tag=n, wires=(Wire(0, 0, 0, 4),)) for n in range(2, 7)]
+        else:
+            first, to = submit(door, tag=1, promise=slot), slot
+            steps = [submit(to, body=bytes(8), tag=n) for n in range(2, 7)]
+        return [pipeline(first, *steps, submit(to, tag=7)), wait(7), wait(7)]
+
+    with_slots(kernel, actions, core=2)
+    kernel.run()
+    assert [request.tag for request in seen] == [2, 3, 4, 5, 6, 7]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_wires_between_any_steps_keep_the_order_of_one_capability(seed: int) -> None:
+    draw = random.Random(seed)
+    kernel = free(cores=3)
+    door, seen = kernel.endpoint("door"), []
+    echo(kernel, door, seen)
+    steps = [
+        submit(door, body=bytes(16), tag=n,
+               wires=tuple(Wire(source, 0, 0, 8) for source in range(n) if draw.random() < 0.2))
+        for n in range(20)
+    ]  # fmt: skip
+    with_slots(kernel, lambda slot: [pipeline(*steps), wait(20)], core=2)
+    kernel.run()
+    assert [request.tag for request in seen] == list(range(20))
 
 
 def test_a_step_that_cannot_be_submitted_breaks_those_that_depend_on_it() -> None:

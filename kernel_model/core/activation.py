@@ -64,6 +64,7 @@ from kernel_model.core.tables import (
     NO_SLOT,
     NONE,
     NOT_IN_KERNEL,
+    O_CALL,
     O_GRAFT,
     OFF_MODE,
     OVER_BUDGET,
@@ -112,14 +113,31 @@ def find_handler(k: Tables, g: int, event: int, slot: int, op: int) -> int:
 
 
 @hot
-def slot_of(k: Tables, g: int, capability: int) -> int:
-    """Return the slot of graft `g` that holds a capability, or NO_SLOT."""
+def handler_for(k: Tables, g: int, event: int, r: int) -> int:
+    """Return the handler of graft `g` for an event of request `r`, or NONE."""
+    request = k.request[r]
+    return find_handler(k, g, event, slot_of(k, g, request["capability"], request["epoch"]), request["op"])
+
+
+@hot
+def handler_for_completion(k: Tables, g: int, event: int, c: int) -> int:
+    """Return the handler of graft `g` for the event that completion `c` tells, or NONE."""
+    completion = k.completion[c]
+    return find_handler(k, g, event, slot_of(k, g, completion["capability"], completion["epoch"]), completion["op"])
+
+
+@hot
+def slot_of(k: Tables, g: int, capability: int, epoch: int) -> int:
+    """Return the slot of graft `g` that holds, or held until it was deleted, the capability that was named so.
+
+    NO_SLOT if none does. A row that was given out again since is another capability.
+    """
     graft = k.graft[g]
     if capability == NONE:
         return NO_SLOT
     for slot in range(graft["slots"]):
         entry = k.slot[graft["first_slot"] + slot]
-        if entry["capability"] == capability and entry["epoch"] == k.capability[capability]["epoch"]:
+        if entry["capability"] == capability and entry["epoch"] == epoch:
             return int(slot)
     return NO_SLOT
 
@@ -127,10 +145,9 @@ def slot_of(k: Tables, g: int, capability: int) -> int:
 @hot
 def next_submit_handler(k: Tables, g: int, r: int) -> tuple[int, int]:
     """Return the first graft from `g` on in its list with a handler for the submission of `r`, and the handler."""
-    request = k.request[r]
     while g != NONE:
         if k.graft[g]["state"] != LEAVING:
-            h = find_handler(k, g, ON_SUBMIT, slot_of(k, g, request["capability"]), request["op"])
+            h = handler_for(k, g, ON_SUBMIT, r)
             if h != NONE:
                 return int(g), h
         g = k.graft[g]["next"]
@@ -152,7 +169,7 @@ def show_request(k: Tables, g: int, r: int, event: int) -> None:
     meter["badge"] = request["badge"]
     meter["op"] = request["op"]
     meter["status"] = status_of(request["outcome"], request["status"]) if request["outcome"] >= 0 else 0
-    meter["slot"] = slot_of(k, g, request["capability"])
+    meter["slot"] = slot_of(k, g, request["capability"], request["epoch"])
     meter["body"] = request["body"]
     meter["length"] = request["length"]
     meter["fuel"] = request["fuel"]
@@ -169,7 +186,7 @@ def show_completion(k: Tables, g: int, c: int) -> None:
     meter["badge"] = completion["badge"]
     meter["op"] = completion["op"]
     meter["status"] = status_of(outcome, completion["status"])
-    meter["slot"] = slot_of(k, g, completion["capability"])
+    meter["slot"] = slot_of(k, g, completion["capability"], completion["epoch"])
     meter["body"] = completion["body"]
     meter["length"] = completion["length"]
     meter["parcel"] = completion["parcel"]
@@ -377,7 +394,7 @@ def open_operation(k: Tables, r: int, origin: int) -> int:
     operation["origin"] = origin
     operation["context"] = meter["context"] if origin == O_GRAFT else k.process[request["process"]]["on"]
     operation["outstanding"] = 1
-    operation["reserved"] = 0
+    operation["reserved"] = 0 if origin == O_CALL else 1  # its submitter sees to that
     operation["cookie"] = request["cookie"]
     operation["landing"] = k.process[request["process"]]["landing"]
     request["operation"] = o

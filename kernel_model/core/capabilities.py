@@ -214,6 +214,20 @@ def holds(k: Tables, p: int, c: int) -> bool:
 
 
 @hot
+def address(k: Tables, r: int, c: int) -> None:
+    """Let draft `r` name capability `c`, as it is now."""
+    k.request[r]["capability"] = c
+    k.request[r]["epoch"] = k.capability[c]["epoch"]
+
+
+@hot
+def may_use(k: Tables, p: int, r: int) -> bool:
+    """Whether process `p` holds what draft `r` names, and it is still what it was when the draft was written."""
+    c = k.request[r]["capability"]
+    return holds(k, p, c) and bool(k.capability[c]["epoch"] == k.request[r]["epoch"])
+
+
+@hot
 def standing(k: Tables, c: int) -> int:
     """Return what becomes of a send through capability `c`.
 

@@ -123,7 +123,7 @@ def asking_step(k: Tables, p: int) -> int:
     if reject(k, p):
         process["stalled"] = 0
         return U_BURST
-    if process["cq_posted"] + process["cq_reserved"] == 0:
+    if process["cq_posted"] + process["cq_reserved"] + process["cq_behind"] == 0:
         return have_nothing(k, p)
     process["stalled"] = 0
     if not take_answer(k, p) and not reap(k, p):

@@ -199,8 +199,9 @@ def forget_completions(k: Tables, p: int) -> None:
     c = pop(k, process["queues"] + Q_COMPLETIONS, k.completion)
     while c != NONE:
         drop_completion(k, c)
-        process["cq_posted"] -= 1
         c = pop(k, process["queues"] + Q_COMPLETIONS, k.completion)
+    process["cq_posted"] = 0
+    process["cq_behind"] = 0
     if process["completion"] != NONE:
         drop_completion(k, process["completion"])
         process["completion"] = NONE

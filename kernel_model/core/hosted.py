@@ -26,9 +26,9 @@ from __future__ import annotations
 from typing import Final
 
 from jit.hot import hot
-from kernel_model.core.activation import ON_SUBMIT, find_handler, slot_of
+from kernel_model.core.activation import ON_SUBMIT, handler_for
 from kernel_model.core.billing import charge, payer
-from kernel_model.core.capabilities import check_capability, holds
+from kernel_model.core.capabilities import address, check_capability, holds
 from kernel_model.core.jobs import close_job, open_job
 from kernel_model.core.leaving import hand_back
 from kernel_model.core.library import call_step, digest, vet
@@ -111,7 +111,7 @@ def begin_hosted(k: Tables, p: int, j: int, received: int) -> None:
         charge(k, payer(k, p), IN_USER, PREPARE, ONE)
     else:
         request["holder"] = p  # it is where it was to go
-    request["capability"] = job["capability"]
+    address(k, r, job["capability"])
     request["op"] = asked["op"]
     request["tag"] = asked["tag"]
     request["length"] = asked["length"]
@@ -119,7 +119,7 @@ def begin_hosted(k: Tables, p: int, j: int, received: int) -> None:
     request["room"] = room_for(asked["length"])
     request["cookie"] = j
     g = process["library"]
-    h = find_handler(k, g, ON_SUBMIT, slot_of(k, g, job["capability"]), asked["op"]) if g != NONE else NONE
+    h = handler_for(k, g, ON_SUBMIT, r) if g != NONE else NONE
     if h == NONE:
         append(k, process["queues"] + Q_DRAFTS, k.request, r)
     else:
@@ -168,6 +168,8 @@ def turn_into_completion(k: Tables, p: int, r: int) -> int:
     completion["status"] = status
     completion["cookie"] = request["cookie"]
     completion["capability"] = request["capability"]
+    completion["epoch"] = request["epoch"]
+    completion["deadline"] = NONE
     completion["badge"] = k.capability[request["capability"]]["badge"]
     completion["tag"] = request["tag"]
     completion["op"] = request["op"]

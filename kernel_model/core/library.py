@@ -28,13 +28,15 @@ from kernel_model.core.activation import (
     ON_TIMER,
     activate_user,
     find_handler,
+    handler_for,
+    handler_for_completion,
     next_submit_handler,
     show_completion,
     show_request,
     show_timer,
-    slot_of,
 )
 from kernel_model.core.billing import charge, payer
+from kernel_model.core.capabilities import address
 from kernel_model.core.fallbacks import note_fallback
 from kernel_model.core.jobs import arrival_of, end_job, finish_job, give_up_job, open_job, put
 from kernel_model.core.leaving import let_leave, take_on
@@ -201,7 +203,7 @@ def begin_job(k: Tables, p: int, j: int) -> None:
             return
     r = take_request(k)
     request = k.request[r]
-    request["capability"] = job["capability"]
+    address(k, r, job["capability"])
     request["op"] = job["op"]
     request["tag"] = job["tag"]
     request["body"] = job["body"]
@@ -209,7 +211,7 @@ def begin_job(k: Tables, p: int, j: int) -> None:
     request["cookie"] = j
     job["pending"] = 1
     g = process["library"]
-    h = find_handler(k, g, ON_SUBMIT, slot_of(k, g, job["capability"]), job["op"]) if g != NONE else NONE
+    h = handler_for(k, g, ON_SUBMIT, r) if g != NONE else NONE
     if h == NONE:
         append(k, process["queues"] + Q_DRAFTS, k.request, r)
     else:
@@ -250,7 +252,7 @@ def vet(k: Tables, p: int, g: int, h: int, r: int) -> None:
 def wait_or_give_up(k: Tables, p: int, due: int) -> int:
     """Wait for a completion; if nothing is left that could bring one, the job that is open longest has starved."""
     process = k.process[p]
-    if process["cq_posted"] + process["cq_reserved"] > 0 or due < NEVER:
+    if process["cq_posted"] + process["cq_reserved"] + process["cq_behind"] > 0 or due < NEVER:
         return wait_until(k, p, due)
     end_job(k, p, first(k, process["queues"] + Q_JOBS), NONE, STARVED, DONE)
     return U_BURST
@@ -278,11 +280,22 @@ def is_visible(k: Tables, c: int) -> bool:
 
 
 @hot
+def is_behind(k: Tables, p: int) -> bool:
+    """Whether the oldest completion of process `p` waits behind its queue, and all that are there with it."""
+    process = k.process[p]
+    c, found = first(k, process["queues"] + Q_COMPLETIONS), 0
+    while c != NONE and found <= process["cq_behind"]:
+        found += 1
+        c = k.completion[c]["next"]
+    return bool(found <= process["cq_behind"])
+
+
+@hot
 def reap(k: Tables, p: int) -> bool:
     """Take the oldest completion from the queue, without a crossing, and deal with it; whether there was one."""
     process = k.process[p]
     c = first(k, process["queues"] + Q_COMPLETIONS)
-    if c == NONE or not is_visible(k, c):
+    if c == NONE or not is_visible(k, c) or (process["cq_behind"] != 0 and is_behind(k, p)):
         return False
     unlink(k, process["queues"] + Q_COMPLETIONS, k.completion, c)
     process["cq_posted"] -= 1
@@ -303,7 +316,7 @@ def reject(k: Tables, p: int) -> bool:
     request = k.request[r]
     if request["reason"] != NO_REASON:
         g = request["graft"]
-        h = find_handler(k, g, ON_SUBMIT, slot_of(k, g, request["capability"]), request["op"])
+        h = handler_for(k, g, ON_SUBMIT, r)
         note_fallback(k, g, h, request["tag"], request["reason"])
         vet(k, p, g, h, r)
         return True
@@ -322,7 +335,7 @@ def tell_failure(k: Tables, p: int, g: int, r: int) -> None:
     request, meter = k.request[r], k.meter[0]
     j = request["cookie"]
     status = request["status"]
-    h = find_handler(k, g, ON_FAILURE, slot_of(k, g, request["capability"]), request["op"])
+    h = handler_for(k, g, ON_FAILURE, r)
     verdict = DELIVER
     meter["sends"] = 0
     if h != NONE:
@@ -345,7 +358,7 @@ def digest(k: Tables, p: int, c: int) -> None:
     if completion["kind"] == OF_SUBMISSION:
         submit_again(k, p, c)
         return
-    g, h = handler_for(k, p, c)
+    g, h = handler_in_user(k, p, c)
     verdict = DELIVER
     meter["sends"] = 0
     if h != NONE:
@@ -384,7 +397,7 @@ def ask_further(k: Tables, p: int, c: int, g: int) -> int:
     sends = meter["sends"]
     verdict = DELIVER
     while g != NONE and verdict == DELIVER:
-        h = find_handler(k, g, event, slot_of(k, g, completion["capability"]), completion["op"])
+        h = handler_for_completion(k, g, event, c)
         if h != NONE:
             show_completion(k, g, c)
             verdict = activate_user(k, g, h, p)
@@ -402,6 +415,7 @@ def submit_again(k: Tables, p: int, c: int) -> None:
     r = take_request(k)
     request = k.request[r]
     request["capability"] = completion["capability"]
+    request["epoch"] = completion["epoch"]
     request["op"] = completion["op"]
     request["tag"] = completion["tag"]
     request["body"] = completion["body"]
@@ -409,14 +423,16 @@ def submit_again(k: Tables, p: int, c: int) -> None:
     request["room"] = completion["room"]
     request["cookie"] = completion["cookie"]
     request["parcel"] = completion["parcel"]
+    if completion["deadline"] != NONE:
+        request["deadline"] = max(ONE, completion["deadline"] - k.meter[0]["now"])  # it counts from the first submission
     completion["room"] = 0
     completion["parcel"] = NONE
     give_completion(k, c)
-    vet(k, p, g, find_handler(k, g, ON_SUBMIT, slot_of(k, g, request["capability"]), request["op"]), r)
+    vet(k, p, g, handler_for(k, g, ON_SUBMIT, r), r)
 
 
 @hot
-def handler_for(k: Tables, p: int, c: int) -> tuple[int, int]:
+def handler_in_user(k: Tables, p: int, c: int) -> tuple[int, int]:
     """Return the graft and the handler that user mode has to run on a completion, or NONE, NONE."""
     completion = k.completion[c]
     g = completion["graft"]
@@ -430,4 +446,4 @@ def handler_for(k: Tables, p: int, c: int) -> tuple[int, int]:
     if g == NONE or completion["outcome"] == STARVED:
         return NONE, NONE
     event = ON_REPLY if completion["outcome"] == REPLIED else ON_FAILURE
-    return int(g), find_handler(k, g, event, slot_of(k, g, completion["capability"]), completion["op"])
+    return int(g), handler_for_completion(k, g, event, c)

@@ -32,7 +32,7 @@ from typing import Final
 from jit.hot import hot
 from kernel_model.core.activation import next_serial, open_operation
 from kernel_model.core.billing import charge, payer, request_begins, trace
-from kernel_model.core.capabilities import holds, standing
+from kernel_model.core.capabilities import may_use, standing
 from kernel_model.core.heap import set_timer
 from kernel_model.core.lists import first, pop
 from kernel_model.core.pools import copy_body, replace_body, room_for
@@ -153,7 +153,7 @@ def check_entry(k: Tables, p: int, r: int, last: int) -> int:
     if request["flags"] & DRAIN != 0 and process["no_drain"] != 0:
         return -ENOTSUP
     if kind == MESSAGE:
-        if not holds(k, p, request["capability"]):
+        if not may_use(k, p, r):
             return -EBADF
         return min(DONE, standing(k, request["capability"]))  # one that leads nowhere ends when it is its turn
     if kind == LINK_TIMEOUT:
@@ -181,7 +181,6 @@ def begin_entry(k: Tables, p: int, r: int) -> None:
     request["serial"] = next_serial(k)
     belong(k, r)
     process["cq_reserved"] += 1
-    k.operation[o]["reserved"] = 1
     trace(k, X_SUBMIT, p, o, request["tag"], request["op"])
 
 

@@ -21,7 +21,7 @@ from kernel_model.core.activation import (
     show_request,
 )
 from kernel_model.core.billing import payer, request_begins, trace
-from kernel_model.core.capabilities import holds, standing
+from kernel_model.core.capabilities import may_use, standing
 from kernel_model.core.deferred import defer, must_queue
 from kernel_model.core.fallbacks import note_fallback
 from kernel_model.core.heap import set_timer
@@ -81,7 +81,7 @@ def submit(k: Tables, p: int, r: int, blocking: int) -> int:
     if request["vetted"] == ORDER:
         return obey_order(k, r)
     c = request["capability"]
-    if not holds(k, p, c):
+    if not may_use(k, p, r):
         return -EBADF
     fate = standing(k, c)
     if fate < 0:
@@ -125,7 +125,6 @@ def submit(k: Tables, p: int, r: int, blocking: int) -> int:
     trace(k, X_SUBMIT, p, o, request["tag"], request["op"])
     if blocking == 0:
         k.process[p]["cq_reserved"] += 1
-        k.operation[o]["reserved"] = 1
     if request["deadline"] > 0:
         due = meter["now"] + request["deadline"]
         request["timer"] = set_timer(k, due, T_DEADLINE, k.process[p]["core"], r, NONE)
@@ -258,12 +257,14 @@ def return_submission(k: Tables, r: int) -> None:
     """Give a submission back to the client, whose library asks the graft and submits again.
 
     Its operation is over, unless a graft that was asked before has sent or armed something for it. What it carries goes
-    with it. Those that wait for its reply end `broken`: they cannot wait for another operation's.
+    with it, and when it would have timed out. Those that wait for its reply end `broken`: they cannot wait for another
+    operation's.
     """
     request = k.request[r]
     free_place(k, r)
     request["state"] = R_SUBMITTING
     request["outcome"] = CANCELLED
+    request["deadline"] = NONE if request["timer"] == NONE else k.timer[request["timer"]]["due"]
     luggage = split_off(k, r)
     retire(k, r)
     carry(k, r, luggage)

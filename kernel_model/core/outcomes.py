@@ -3,8 +3,14 @@
 `requests.finish` gives a request its terminal status; `conclude`, reached through the section's work, tells whom it
 concerns. An operation is complete when one of its requests is delivered; what ends later is discarded and counted as
 `late`. When nothing of it is outstanding and it has no completion, it starved, and its client learns that too: so a
-graft that consumes and sends nothing cannot make a client sleep for ever. Room for completions was reserved at
-submission, so delivery never fails.
+graft that consumes and sends nothing cannot make a client sleep for ever.
+
+Room for the completion of an operation was reserved at submission, so delivery never fails. What a graft could not see
+in the kernel is told besides, for which nothing was reserved. It takes free room, or that of its operation, or it waits
+*behind* the queue, in the kernel, in order, until its process enters the kernel with room (`catch_up`, before anything
+new is submitted), or something else of it is posted. So nothing is lost and nothing can wait for itself: an operation
+has room of its own, or has used it for something that its client will take from the queue. What is behind is bounded by
+what was in flight. (io_uring keeps its completions so that overflow, IORING_FEAT_NODROP.)
 """
 
 from __future__ import annotations
@@ -18,9 +24,8 @@ from kernel_model.core.activation import (
     ON_REPLY,
     activate,
     admit,
-    find_handler,
+    handler_for,
     show_request,
-    slot_of,
     status_of,
 )
 from kernel_model.core.billing import charge, operation_ends, payer, request_ends, trace
@@ -95,18 +100,17 @@ def tell(k: Tables, r: int, g: int) -> None:
 def deliver(k: Tables, r: int, outcome: int) -> None:
     """Deliver request `r` to its client, which completes its operation.
 
-    What a graft could not see in the kernel does not complete an operation that waits for more, as long as there is
-    room for another completion: the client's library deals with it while the rest goes on.
+    What a graft could not see in the kernel does not complete an operation that waits for more: the client's library
+    deals with it while the rest goes on.
     """
     request = k.request[r]
     o = request["operation"]
     operation = k.operation[o]
     p = operation["process"]
-    if request["reason"] != NO_REASON and operation["outstanding"] > 1 and has_completion(k, p):
+    if request["reason"] != NO_REASON and operation["outstanding"] > 1 and k.process[p]["cq_capacity"] > 0:
         if operation["cookie"] != NONE:
             k.job[operation["cookie"]]["pending"] += 1
-        k.process[p]["cq_reserved"] += 1
-        post(k, p, announce(k, o, r, outcome))
+        post_further(k, p, o, announce(k, o, r, outcome))
     else:
         complete(k, o, r, outcome)
 
@@ -171,7 +175,7 @@ def ask_client(k: Tables, r: int, g: int) -> int:
         following = k.graft[g]["next"]
         h = NONE
         if sees(k, g, request["operation"]):
-            h = find_handler(k, g, event, slot_of(k, g, request["capability"]), request["op"])
+            h = handler_for(k, g, event, r)
         if h != NONE:
             installer = k.graft[g]["process"]
             x = k.process[installer]["on"]
@@ -216,7 +220,7 @@ def close(k: Tables, o: int) -> None:
 def dismiss(k: Tables, o: int) -> None:
     """End an operation that a graft began for itself and has dealt with: nobody waits for a completion."""
     operation = k.operation[o]
-    k.process[operation["process"]]["cq_reserved"] -= 1
+    k.process[operation["process"]]["cq_reserved"] -= operation["reserved"]
     operation["completed"] = 1
     operation_ends(k, operation["submitted_at"])
 
@@ -246,8 +250,10 @@ def hand_over(k: Tables, o: int, c: int) -> None:
         k.process[p]["result"] = 0
         wake(k, p)
         k.meter[0]["direct"] = p
-    else:
+    elif k.operation[o]["reserved"] != 0:
         post(k, p, c)
+    else:
+        post_further(k, p, o, c)
 
 
 @hot
@@ -264,6 +270,7 @@ def announce(k: Tables, o: int, r: int, outcome: int) -> int:
     completion["graft"] = NONE
     completion["reason"] = NO_REASON
     completion["parcel"] = NONE
+    completion["deadline"] = NONE
     trace(k, X_COMPLETE, operation["process"], o, operation["tag"], outcome)
     if r == NONE:
         completion["tag"] = operation["tag"]
@@ -278,9 +285,11 @@ def announce(k: Tables, o: int, r: int, outcome: int) -> int:
     request = k.request[r]
     if request["state"] == R_SUBMITTING:
         completion["kind"] = OF_SUBMISSION
+        completion["deadline"] = request["deadline"]
     completion["tag"] = request["tag"]
     completion["status"] = status_of(outcome, request["status"])
     completion["capability"] = request["capability"]
+    completion["epoch"] = request["epoch"]
     completion["op"] = request["op"]
     completion["badge"] = request["badge"]
     completion["body"] = request["body"]
@@ -312,6 +321,31 @@ def post(k: Tables, p: int, c: int) -> None:
     charge(k, payer(k, p), IN_KERNEL, NOTIFY, ONE)
     if process["state"] == WAITING and process["cq_posted"] >= process["wait_for"]:
         stop_waiting(k, p)
+
+
+@hot
+def post_further(k: Tables, p: int, o: int, c: int) -> None:
+    """Post a completion for which no room is reserved: in free room, in that of its operation `o`, or behind."""
+    process = k.process[p]
+    if has_completion(k, p):
+        process["cq_reserved"] += 1
+        post(k, p, c)
+    elif k.operation[o]["reserved"] != 0:
+        k.operation[o]["reserved"] = 0
+        post(k, p, c)
+    else:
+        process["cq_behind"] += 1
+        append(k, process["queues"] + Q_COMPLETIONS, k.completion, c)
+        charge(k, payer(k, p), IN_KERNEL, NOTIFY, ONE)
+
+
+@hot
+def catch_up(k: Tables, p: int) -> None:
+    """Let process `p`, which has entered the kernel, see what waits behind its queue, as far as there is room."""
+    process = k.process[p]
+    while process["cq_behind"] > 0 and has_completion(k, p):
+        process["cq_behind"] -= 1
+        process["cq_posted"] += 1
 
 
 @hot

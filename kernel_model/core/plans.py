@@ -20,6 +20,7 @@ Fields of a step:
 from __future__ import annotations
 
 from jit.hot import hot
+from kernel_model.core.capabilities import address
 from kernel_model.core.lists import append
 from kernel_model.core.pools import room_for, take_body, take_request
 from kernel_model.core.promises import wire
@@ -37,7 +38,7 @@ def write_plan(k: Tables, p: int, j: int) -> int:
         r = take_request(k)
         step["draft"] = r
         request = k.request[r]
-        request["capability"] = step["capability"]
+        address(k, r, step["capability"])
         request["op"] = step["op"]
         request["tag"] = k.job[j]["tag"]
         request["cookie"] = j if kind == PLAN_LINKS or n == steps - 1 else NONE

@@ -135,6 +135,7 @@ def take_request(k: Tables) -> int:
     request["prev"] = NONE
     request["operation"] = NONE
     request["capability"] = NONE
+    request["epoch"] = 0
     request["endpoint"] = NONE
     request["process"] = NONE
     request["tag"] = 0

@@ -48,7 +48,7 @@ def rings_step(k: Tables, p: int) -> int:
     if may_begin(k, p):
         return next_job(k, p)
     drafts = count_drafts(k, p)
-    coming = process["cq_posted"] + process["cq_reserved"] + drafts
+    coming = process["cq_posted"] + process["cq_reserved"] + process["cq_behind"] + drafts
     due = next_due_job(k, p)
     if coming == 0:
         return wait_or_give_up(k, p, due) if process["open_jobs"] > 0 else next_job(k, p)

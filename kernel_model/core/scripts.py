@@ -22,6 +22,7 @@ from typing import Any, Final
 
 from jit.hot import hot
 from kernel_model.core.billing import charge, payer
+from kernel_model.core.capabilities import address
 from kernel_model.core.chance import sample
 from kernel_model.core.library import is_visible
 from kernel_model.core.lists import append, first, pop, unlink
@@ -141,7 +142,7 @@ def draft(k: Tables, p: int, row: Any) -> None:
     process["stage"] += 1
     r = take_request(k)
     request = k.request[r]
-    request["capability"] = row["a"]
+    address(k, r, row["a"])
     request["op"] = row["b"]
     request["body"] = row["c"]
     request["length"] = row["d"]
@@ -155,7 +156,7 @@ def draft(k: Tables, p: int, row: Any) -> None:
 def collect(k: Tables, p: int, wanted: int) -> int:
     """Take `wanted` completions, waiting for them first. If so many are not to come, take what there will be."""
     process = k.process[p]
-    wanted = min(wanted, process["cq_posted"] + process["cq_reserved"])
+    wanted = min(wanted, process["cq_posted"] + process["cq_reserved"] + process["cq_behind"])
     c = first(k, process["queues"] + Q_COMPLETIONS)
     if process["cq_posted"] < wanted or (c != NONE and not is_visible(k, c)):
         process["call"] = SYS_WAIT

@@ -21,7 +21,7 @@ from jit.machine import fault, reach, resume
 from jit.memory import READ
 from jit.words import i64, load32, load64, u64
 from kernel_model.core.billing import charge
-from kernel_model.core.capabilities import check_grant, derive, in_slot, new_capability, put_in_slot, standing
+from kernel_model.core.capabilities import address, check_grant, derive, in_slot, new_capability, put_in_slot, standing
 from kernel_model.core.lists import append
 from kernel_model.core.parcels import add, carried
 from kernel_model.core.pools import copy_body, parcel_of, room_for, take_request
@@ -206,7 +206,7 @@ def reserve_send(k: Tables, g: int, at: int, length: int, options: int, account:
     # --- commit: the reservation ---
     r = take_request(k)
     request = k.request[r]
-    request["capability"] = c
+    address(k, r, c)
     request["endpoint"] = capability["endpoint"]
     request["badge"] = capability["badge"]
     request["process"] = meter["owner"]

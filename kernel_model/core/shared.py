@@ -235,7 +235,6 @@ def put_request(k: Tables, p: int, r: int, x: int) -> None:
     trace(k, X_SUBMIT, p, o, request["tag"], request["op"])
     trace(k, X_ARRIVE, request["endpoint"], o, request["tag"], request["op"])
     process["cq_reserved"] += 1
-    k.operation[o]["reserved"] = 1
     append(k, ring["queues"] + Q_ASKED, k.request, r)
     ring["asked"] += 1
     k.side[process["side"]]["puts_into"] = around(k, p, x)

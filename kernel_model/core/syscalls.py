@@ -30,6 +30,7 @@ from kernel_model.core.links import submit_chains
 from kernel_model.core.lists import first, pop, prepend
 from kernel_model.core.operations import reject, submit
 from kernel_model.core.ops import cancel, drain, receive
+from kernel_model.core.outcomes import catch_up
 from kernel_model.core.paging import fault
 from kernel_model.core.parcels import check_parcel, pack
 from kernel_model.core.prices import (
@@ -127,6 +128,8 @@ def system_call(k: Tables, p: int) -> None:
         fault(k, p, process["a"])
         return
     charge(k, payer(k, p), IN_KERNEL, ENTRY, ONE)
+    if process["cq_behind"] != 0:
+        catch_up(k, p)
     if call == SYS_CALL:
         call_once(k, p)
     elif call == SYS_SUBMIT:

@@ -9,7 +9,8 @@ copied).
 
 Who owns what, and what may be in flight:
 
-    process   -> its completion queue: `cq_posted` wait there, `cq_reserved` are promised to operations in flight
+    process   -> its completion queue: `cq_posted` wait there, `cq_reserved` are promised to operations in flight,
+                 `cq_behind` more are in the kernel's memory until there is room (`outcomes.post_further`)
     operation -> `outstanding`: its requests, timers and reservations that have not ended
     request   -> one message to one endpoint; ends in exactly one `Outcome`
     endpoint  -> `queued` requests and `reserved` places; queued + reserved <= capacity + waiting receivers
@@ -85,7 +86,7 @@ PROCESS = _record(
     "state core priority account next prev queues behaviour row stage left owed "
     # the system call: number, arguments, result
     "call a b c result "
-    "wait_for timer endpoint cq_capacity cq_posted cq_reserved request completion "
+    "wait_for timer endpoint cq_capacity cq_posted cq_reserved cq_behind request completion "
     # the reply that a server is about to give
     "reply_status reply_body reply_length reply_room reply_parcel "
     # capabilities that it holds; slots that it names for capabilities to come
@@ -140,7 +141,7 @@ ENDPOINT = _record(
     "deferred"  # arrivals that wait for the continuation of its owner
 )
 REQUEST = _record(
-    "state next prev operation capability endpoint process tag op badge body length room deadline timer "
+    "state next prev operation capability epoch endpoint process tag op badge body length room deadline timer "
     "holder fuel outcome status sent_at serial place cookie graft reason vetted "
     "steered "  # how often a graft has handed it to another endpoint
     # the capability that it went through last, while it is not yet received, else NONE
@@ -175,7 +176,8 @@ OPERATION = _record(
     "context"  # the scheduling context of its submitter: passive servers run on it
 )
 COMPLETION = _record(
-    "next prev posted_at kind tag outcome status capability op badge body length room graft reason cookie parcel "
+    "next prev posted_at kind tag outcome status capability epoch op badge body length room graft reason cookie parcel "
+    "deadline "  # of a submission that comes back: when it would have timed out, ps; else NONE
     "poster"  # the core in whose section it was posted: it is visible from the end of that
 )
 TIMER = _record("due order position kind target argument next prev operation fuel core pending follower period")

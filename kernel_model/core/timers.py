@@ -21,7 +21,7 @@ from kernel_model.core.deferred import defer, must_queue
 from kernel_model.core.fallbacks import note_fallback
 from kernel_model.core.heap import place, rise, set_timer
 from kernel_model.core.lists import append, unlink
-from kernel_model.core.outcomes import close, end_operation, hand_over, post
+from kernel_model.core.outcomes import close, end_operation, hand_over, post, post_further
 from kernel_model.core.pools import give, give_request, take, take_request
 from kernel_model.core.room import has_completion
 from kernel_model.core.tables import (
@@ -67,6 +67,7 @@ def announce_timer(k: Tables, g: int, id_: int, cookie: int, reason: int) -> int
     completion["tag"] = id_
     completion["status"] = 0
     completion["capability"] = NONE
+    completion["deadline"] = NONE
     completion["op"] = 0
     completion["badge"] = 0
     completion["body"] = 0
@@ -181,10 +182,9 @@ def tell_timer(k: Tables, g: int, h: int, id_: int, o: int, reason: int) -> None
     if is_open and k.operation[o]["outstanding"] == ONE:
         if end_operation(k, o):
             hand_over(k, o, announce_timer(k, g, id_, cookie, reason))
-    elif has_completion(k, p):
+    elif is_open or has_completion(k, p):
         if cookie != NONE:
             k.job[cookie]["pending"] += 1
-        k.process[p]["cq_reserved"] += 1
-        post(k, p, announce_timer(k, g, id_, cookie, reason))
+        post_further(k, p, o, announce_timer(k, g, id_, cookie, reason))
     else:
         meter["missed"] += 1

@@ -147,6 +147,8 @@ class _Collector:
         }
         lists = {name: tuple(self._members(spec, record)) for name, spec in LISTS.get(table, {}).items()}
         due = into = out_of = outside = None
+        if table in ("request", "completion", "leg") and self._is_stale(record):
+            values["capability"] = None
         match table:
             case "request":
                 due = self._due(record["timer"])
@@ -199,6 +201,11 @@ class _Collector:
                 while row != NONE:
                     yield row if place is None else row >> 1
                     row = int(links[row]["next"])
+
+    def _is_stale(self, record: Any) -> bool:
+        """Whether what a record names was deleted since: its row may be another capability's."""
+        c = int(record["capability"])
+        return c != NONE and bool(self.k.capability[c]["epoch"] != record["epoch"])
 
     def _due(self, timer: int) -> int | None:
         return None if timer == NONE else max(0, int(self.k.timer[timer]["due"]) - self.now)

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from verifier import Verified
 
 GOING = ("ready", "running", "postponed")
+NAMING = ("request", "completion", "leg")  # which name a capability by row and epoch
 POOLED = {
     "request": tables.P_REQUEST,
     "operation": tables.P_OPERATION,
@@ -220,6 +221,9 @@ class _Rebuilder:
                 self._set_body(table, row, name, kind, thing.values[name])
             elif not isinstance(kind, Fresh):
                 getattr(self.k, table)[row][name] = self._number(kind, thing.values[name])
+        if table in NAMING and thing.values["capability"] is not None:
+            record = getattr(self.k, table)[row]
+            record["epoch"] = self.k.capability[record["capability"]]["epoch"]
 
     def _number(self, kind: Kind, value: Any) -> int:
         match kind:
@@ -391,15 +395,14 @@ class _Rebuilder:
             endpoint["queued"] = len(thing.lists["requests"])
             endpoint["waiting"] = len(thing.lists["receivers"])
         meter = self.k.meter[0]
-        for name, thing in every(self.snapshot, "operation"):
+        for name, _ in every(self.snapshot, "operation"):
             operation = self.k.operation[self.rows["operation"][name]]
             process = self.k.process[operation["process"]]
             operation["serial"] = next_serial(self.k)
-            operation["reserved"] = thing.values["origin"] == "submitted"
             operation["context"] = process["context"]
             process["operations"] += 1
             if not operation["completed"]:
-                process["cq_reserved"] += thing.values["origin"] != "call"
+                process["cq_reserved"] += int(operation["reserved"])
                 _enter(meter, "operation", "operations_submitted", self.now - int(operation["submitted_at"]))
         for name, thing in every(self.snapshot, "request"):
             request = self.k.request[self.rows["request"][name]]
@@ -413,16 +416,17 @@ class _Rebuilder:
                 request["timer"] = self._timer(thing.due, tables.T_DEADLINE, core, self.rows["request"][name], NONE)
         for graft in self.snapshot.grafts:
             for alarm in graft.alarms:
-                if alarm.in_user:
+                if not alarm.period:
                     self.k.process[self.rows["process"][graft.process]]["cq_reserved"] += 1
-                elif alarm.operation is not None:
+                if not alarm.in_user and alarm.operation is not None:
                     self.k.operation[self.rows["operation"][alarm.operation]]["outstanding"] += 1
         for name, process in processes.items():
             self._count_process(name, self.k.process[process.row])
 
     def _count_process(self, name: str, row: Any) -> None:
         thing = self.snapshot.things["process"][name]
-        row["cq_posted"] = len(thing.lists["completions"])
+        row["cq_posted"] = min(len(thing.lists["completions"]), int(row["cq_capacity"] - row["cq_reserved"]))
+        row["cq_behind"] = len(thing.lists["completions"]) - row["cq_posted"]
         if name in self.jobs:
             jobs = self.jobs[name]
             last = jobs.first + jobs.count - 1

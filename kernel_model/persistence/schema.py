@@ -148,7 +148,7 @@ SAVED: Final[Mapping[str, Mapping[str, Kind]]] = MappingProxyType({
         "in_chains draining deferred_first deferred_last drain_next no_drain plan plan_kind plan_steps plan_job "
         "host_job answers answer_rows batch_body batch_length batch_at batch_step batch_of leaving "
         # counted again, linked again
-        "cq_posted cq_reserved deferred entering operations",
+        "cq_posted cq_reserved cq_behind deferred entering operations",
         none="next prev timer lead_timer side graft library held ready_at",
     ),
     "endpoint": _kinds(
@@ -171,7 +171,7 @@ SAVED: Final[Mapping[str, Mapping[str, Kind]]] = MappingProxyType({
               "holder": "process", "cookie": "job", "graft": "graft", "parcel": "parcel", "via": "capability"},
         instant={"sent_at": NONE},
         bodies={"body": ("length", "room")},
-        fresh="serial place steered "
+        fresh="serial place epoch steered "
         # of linked requests and of those in rings, whose submitters cannot be saved
         "chained kind flags want failed linked guard guards silent source at take drains deferred_next",
         none="next prev timer ring",
@@ -190,20 +190,20 @@ SAVED: Final[Mapping[str, Mapping[str, Kind]]] = MappingProxyType({
     ),
     "leg": _kinds(plain="op", refs={"capability": "capability"}, fresh="epoch", none="next"),
     "operation": _kinds(
-        plain="tag completed landing",
+        plain="tag completed landing reserved",
         choices={"origin": choice("O_", "O_SUBMITTED", "O_CALL", "O_GRAFT")},
         refs={"process": "process", "cookie": "job"},
         instant={"submitted_at": NONE},
-        fresh="state outstanding serial reserved context",
+        fresh="state outstanding serial context",
         none="next prev",
     ),
     "completion": _kinds(
         plain="tag status op badge",
         choices={"kind": choice("OF_"), "outcome": OUTCOME, "reason": REASON},
         refs={"capability": "capability", "graft": "graft", "cookie": "job", "parcel": "parcel"},
-        instant={"posted_at": NONE},
+        instant={"posted_at": NONE, "deadline": NONE},
         bodies={"body": ("length", "room")},
-        fresh="poster",
+        fresh="poster epoch",
         none="next prev",
     ),
     "job": _kinds(

@@ -34,7 +34,7 @@ FLAGS: Final = {
     "capability": ("alive",),
     "request": ("vetted",),
     "parcel": ("copied", "landed", "truncated"),
-    "operation": ("completed",),
+    "operation": ("completed", "reserved"),
 }
 NATURAL: Final = {
     "process": ("left", "owed", "wait_for", "depth", "batch", "open_jobs", "prepare", "wakeups"),
