@@ -218,8 +218,13 @@ def _fill(kernel: Kernel, program: Program, to: Process, slots: Mapping[str, Tar
 
 
 def serve(kernel: Kernel, attachment: Attachment) -> None:
-    """Let a graft be asked at its process's endpoint, if it serves requests, and not otherwise."""
+    """Let a graft be asked at its process's endpoint, if it serves requests, and not otherwise.
+
+    The pager asks by itself (`core.eviction`).
+    """
     process = attachment.process
+    if kernel.tables.process[process.row]["evicted_by"] == tables.BY_ADVICE:
+        return
     serves = any(handler.hook.event is Event.REQUEST for handler in attachment.program.handlers)
     endpoint = int(kernel.tables.process[process.row]["endpoint"])
     if serves and endpoint == NONE:

@@ -54,7 +54,7 @@ from kernel_model.handles import (
 from kernel_model.hosting import Program, Row
 from kernel_model.hosts import Host, script_rows
 from kernel_model.joblists import add_jobs
-from kernel_model.memory import Ahead, Paging, add_memory, add_pages, paging_of
+from kernel_model.memory import Ahead, Evict, Paging, add_memory, add_pages, paging_of
 from kernel_model.serving import NO_FAULTS, Act, Constant, Faults, Read, Store, add_service, keep_reads
 from kernel_model.sharing import connect
 from kernel_model.simulation import PS, Simulation
@@ -386,13 +386,16 @@ class Kernel(Simulation):
         """
         add_memory(self, frames, fetch_ns, near, lead_ns)
 
-    def pages(self, process: Process, count: int, *, ahead: Ahead = "fault", instruction: int = 0) -> None:
+    def pages(
+        self, process: Process, count: int, *, ahead: Ahead = "fault", instruction: int = 0, evict: Evict = "clock"
+    ) -> None:
         """Give a process `count` pages, all out, to touch (`hosting.touch`).
 
         `ahead`: how those of its next turn come in beforehand: not at all, the page of its `instruction`, those that it
-        hinted (`hosting.hint`), or what its `schedule` handlers hint. Raises GraftError G0801.
+        hinted (`hosting.hint`), or what its `schedule` handlers hint. `evict`: which of them goes, when one of this
+        process must, is what the clock finds unused or what its `request` handlers choose. Raises GraftError G0801.
         """
-        add_pages(self, process, count, ahead, instruction)
+        add_pages(self, process, count, ahead, instruction, evict)
 
     @property
     def paging(self) -> Paging:

@@ -6,7 +6,7 @@ Completions that wake a client together, promises, logical disks, and the two gr
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +17,9 @@ from queue_runs import PS, REPLICAS, order, sample, worker
 from references import End, Entry, Window, Wish
 
 import jit
+import verifier
+from grafting import compile_graft
+from grafting.diagnostics import GraftError
 from jit.hot import TierName
 from kernel_model import Endpoint, Kernel, Process
 from kernel_model.hosting import Script, Wire, call, compute, pipeline, receive, reply, submit, touch, wait
@@ -259,3 +262,112 @@ def test_a_loop_over_more_pages_than_frames_faults_as_rarely_as_it_can_with_evic
 
     assert references.faults(trace, 16, least_recently_used) == len(trace)
     assert references.faults(trace, 16, graft) == references.optimal_faults(trace, 16) < len(trace) / 2
+
+
+def paged(trace: Sequence[int], frames: int, tier: TierName, regions: Mapping[int, int] | None) -> Kernel:
+    """A process that touches the pages of a trace in order; `regions`: what its graft is told, if it has one."""
+    kernel = Kernel(prices={}, engine=tier)
+    kernel.memory(frames=frames, fetch_ns=1_000)
+
+    def program(_kernel: Kernel, _me: Process) -> Script:
+        for page in trace:
+            yield touch(page)
+            yield compute(10)
+
+    app = kernel.process("app", program)
+    kernel.pages(app, 1024, evict="clock" if regions is None else "graft")
+    if regions is not None:
+        graft = kernel.attach(sample("evict"), to=app, slots={})
+        for region, use in regions.items():
+            kernel.map(graft, "regions")[region] = use
+    kernel.run()
+    return kernel
+
+
+@pytest.mark.parametrize(("seed", "tier"), TIERS[4:])
+def test_the_pager_evicts_what_the_graft_chooses_fault_by_fault(seed: int, tier: TierName) -> None:
+    """Without advice the graft is LRU, of what is scanned MRU: the kernel faults where the fixed policy faults."""
+    draw = random.Random(seed)
+    regions = {region: draw.choice((0, 0, 1)) for region in range(4)}
+    trace = [draw.randrange(4) * 256 + draw.randrange(9) for _ in range(250)]
+
+    def policy(resident: Mapping[int, int]) -> int:
+        kinds = ("mixed", "scanned")
+        page = references.victim([*resident], [*resident.values()], lambda page: kinds[regions[page // 256]])
+        assert page is not None
+        return page
+
+    kernel = paged(trace, 16, tier, regions)
+    assert kernel.paging.faults == references.faults(trace, 16, policy)
+    assert kernel.paging.advised == kernel.paging.evicted == kernel.paging.faults - 16
+    assert kernel.paging.unadvised == 0
+
+
+def test_a_loop_faults_as_rarely_as_it_can_in_the_kernel_too() -> None:
+    trace = list(range(256, 256 + 20)) * 8
+    advised, clock = (paged(trace, 16, "python", regions) for regions in ({1: 1}, None))
+    assert advised.paging.faults == references.optimal_faults(trace, 16)
+    assert clock.paging.faults == len(trace)
+
+
+@pytest.mark.parametrize("kept", [{0: 2, 1: 2, 2: 2, 3: 2}, {}])
+def test_without_a_valid_answer_the_page_goes_that_the_clock_has_chosen(kept: dict[int, int]) -> None:
+    """All pages are to be kept: the graft passes. Or it answers with a page that was not offered."""
+    trace = [page for lap in range(6) for page in range(lap, lap + 20)]
+    clock = paged(trace, 16, "python", None)
+    if kept:
+        advised = paged(trace, 16, "python", kept)
+    else:
+        advised = paged_by(trace, "return answer Choice { page: 1023 }")
+    assert advised.paging.unadvised == advised.paging.evicted > 0
+    assert advised.paging.faults == clock.paging.faults
+
+
+def paged_by(trace: Sequence[int], body: str) -> Kernel:
+    kernel = Kernel(prices={}, engine="python")
+    kernel.memory(frames=16, fetch_ns=1_000)
+
+    def program(_kernel: Kernel, _me: Process) -> Script:
+        for page in trace:
+            yield touch(page)
+            yield compute(10)
+
+    app = kernel.process("app", program)
+    kernel.pages(app, 1024, evict="graft")
+    source = f"""
+    graft wrong
+    protocol pager {{ op evict(offer: Offer) -> Choice }}
+    serve pager
+    struct Offer {{ count: u64, pages: [u64; 16], used: [u64; 16] }}
+    struct Choice {{ page: u64 }}
+    on request(msg) for evict() {{ {body} }}
+    """
+    kernel.attach(verifier.verify(compile_graft(source)), to=app, slots={})
+    kernel.run()
+    return kernel
+
+
+def test_a_process_is_asked_about_its_own_pages_only() -> None:
+    """The clock says whose page goes; a neighbour without advice loses his own by the clock."""
+    kernel = Kernel(prices={}, engine="python")
+    kernel.memory(frames=8, fetch_ns=1_000)
+
+    def program(_kernel: Kernel, _me: Process) -> Script:
+        for page in [*range(6)] * 10:
+            yield touch(page)
+            yield compute(10)
+
+    asked, other = kernel.process("asked", program), kernel.process("other", program)
+    kernel.pages(asked, 8, evict="graft")
+    kernel.pages(other, 8)
+    kernel.attach(sample("evict"), to=asked, slots={})
+    kernel.run()
+    assert 0 < kernel.paging.advised < kernel.paging.evicted
+    assert kernel.paging.advised + kernel.paging.unadvised < kernel.paging.evicted
+
+
+def test_a_server_is_not_asked_about_its_pages() -> None:
+    kernel = Kernel(prices={}, engine="python")
+    kernel.memory(frames=8, fetch_ns=1_000)
+    with pytest.raises(GraftError, match="G0801"):
+        kernel.pages(kernel.server("disk", reply=b""), 8, evict="graft")

@@ -14,11 +14,11 @@ from kernel_model.core.billing import charge, payer
 from kernel_model.core.budgets import refill
 from kernel_model.core.contexts import FOR_KERNEL, charge_change, pay
 from kernel_model.core.endings import obey
+from kernel_model.core.eviction import arrive_page
 from kernel_model.core.foretelling import FROM_TIMER, foretell
 from kernel_model.core.lists import first
 from kernel_model.core.ops import drain, expire
 from kernel_model.core.outcomes import stop_waiting
-from kernel_model.core.paging import arrive_page
 from kernel_model.core.pools import give
 from kernel_model.core.prices import IN_INTERRUPT, INTERRUPT
 from kernel_model.core.schedule import highest_ready

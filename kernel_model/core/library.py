@@ -424,7 +424,7 @@ def submit_again(k: Tables, p: int, c: int) -> None:
     request["cookie"] = completion["cookie"]
     request["parcel"] = completion["parcel"]
     if completion["deadline"] != NONE:
-        request["deadline"] = max(ONE, completion["deadline"] - k.meter[0]["now"])  # it counts from the first submission
+        request["deadline"] = max(ONE, completion["deadline"] - k.meter[0]["now"])  # from the first submission on
     completion["room"] = 0
     completion["parcel"] = NONE
     give_completion(k, c)

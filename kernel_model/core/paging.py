@@ -2,7 +2,7 @@
 
 A process with memory has a row of *pages*. All processes share `frames`; a page that is not in one is read by a device,
 one after the other, `fetch` ps each. A touch of a page that is out is a *fault*: the thread blocks until the page is
-there. A frame is taken from the page that the clock finds unused since it last came by (second chance; Corbato 1968).
+there. Whose frame it gets is the matter of `eviction`.
 
     OUT --fault or hint--> COMING --read--> IN --evicted--> OUT
 
@@ -27,13 +27,11 @@ from __future__ import annotations
 from typing import Final
 
 from jit.hot import hot
-from kernel_model.core.billing import charge, payer, trace
+from kernel_model.core.billing import charge, payer
 from kernel_model.core.heap import set_timer
 from kernel_model.core.lists import append, pop
-from kernel_model.core.prices import IN_KERNEL, PAGE_FAULT, PAGE_MAP, PAGE_READ, PAGE_SCAN
-from kernel_model.core.schedule import wake
+from kernel_model.core.prices import IN_KERNEL, PAGE_FAULT, PAGE_READ
 from kernel_model.core.tables import (
-    DEAD,
     EINVAL,
     FAULTING,
     NONE,
@@ -43,10 +41,9 @@ from kernel_model.core.tables import (
     Q_FAULTS,
     Q_HINTS,
     T_PAGE,
-    X_PAGE,
     Tables,
 )
-from kernel_model.core.warmth import cool, use
+from kernel_model.core.warmth import use
 
 PAGE_BYTES: Final = 4096
 HINT_PAGES: Final = 64  # of one hint: bounds the work of a section
@@ -67,6 +64,7 @@ def touch(k: Tables, p: int, number: int, count: int) -> int:
         if page["state"] != PAGE_IN:
             return int(g)
         page["used"] = 1
+        page["touched"] = k.meter[0]["now"]
         if page["hinted"] != 0:
             page["hinted"] = 0
             memory["hits"] += 1
@@ -124,57 +122,6 @@ def read_next(k: Tables) -> None:
     memory["reading"] = g
     core = k.process[k.page[g]["process"]]["core"]
     set_timer(k, k.meter[0]["now"] + memory["fetch"], T_PAGE, core, g, NONE)
-
-
-@hot
-def arrive_page(k: Tables, g: int) -> None:
-    """Page `g` has been read: it gets a frame, and who waits for it goes on."""
-    memory, page = k.memory[0], k.page[g]
-    memory["reading"] = NONE
-    p = page["process"]
-    if k.process[p]["state"] == DEAD:
-        page["state"] = PAGE_OUT
-        read_next(k)
-        return
-    if memory["free"] > 0:
-        memory["free"] -= 1
-    else:
-        charge(k, payer(k, p), IN_KERNEL, PAGE_SCAN, evict(k))
-    page["state"] = PAGE_IN
-    page["used"] = 1
-    charge(k, payer(k, p), IN_KERNEL, PAGE_MAP, ONE)
-    trace(k, X_PAGE, p, g - k.process[p]["pages"], page["hinted"], DONE)
-    process = k.process[p]
-    if process["state"] == FAULTING and process["a"] == g:
-        wake(k, p)
-    read_next(k)
-
-
-@hot
-def evict(k: Tables) -> int:
-    """Take a frame from the page that the clock finds unused; return how many it looked at.
-
-    It finds one, at the latest when it has come round once and cleared all marks: there are no more pages in than
-    frames, so what it looks at is bounded by twice the pages that there are.
-    """
-    memory = k.memory[0]
-    seen = 0
-    while True:
-        seen += 1
-        g = memory["hand"]
-        memory["hand"] = g + 1 if g + 1 < memory["pages"] else 0
-        page = k.page[g]
-        if page["state"] == PAGE_IN:
-            if page["used"] == 0:
-                break
-            page["used"] = 0
-    page["state"] = PAGE_OUT
-    cool(k, page["footprint"])
-    memory["evicted"] += 1
-    if page["hinted"] != 0:
-        page["hinted"] = 0
-        memory["wasted"] += 1
-    return seen
 
 
 @hot

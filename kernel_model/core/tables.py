@@ -116,6 +116,8 @@ PROCESS = _record(
     # wait for, its polling thread, its place among those lined up there; of that thread: who is lined up
     "spinning noticed ring wanted poller poll_pending poll_next poll_first poll_last "
     "patience "  # ps after its intended time that a job still begins
+    # who says which of its pages goes (`eviction`): BY_CLOCK or BY_ADVICE
+    "evicted_by "
     # its pages (`paging`): the first and how many; BY_..., how those of its next turn are read beforehand; the page at
     # which it goes on, and those that it said it would touch; whether its turn has been foretold; the timer that will
     "pages page_count page_in instruction hinted_from hinted_count foretold lead_timer "
@@ -213,9 +215,10 @@ MEMORY = _record(
     "frames free pages hand "  # frames (0: nothing is ever out), free ones; pages of all processes, the clock's hand
     "fetch reading "  # ps to read a page; the page that is being read
     "near lead "  # places before the head of a run queue, ps before a timer: when a turn is foretold
-    "faults hits wasted evicted foretold unforetold"  # so far; turns whose handler could not run
+    "faults hits wasted evicted foretold unforetold "  # so far; turns whose handler could not run
+    "advised unadvised"  # frames given up as their owner's graft said; as the clock chose although it was asked
 )
-PAGE = _record("next prev process state used hinted footprint")
+PAGE = _record("next prev process state used hinted footprint touched")  # `touched`: when last, ps
 FOOTPRINT = _record(
     # of what process, graft or page uses when it has its turn: lines in all, at most `config.cache_lines`; the core in
     # whose cache it is, NONE if it is cold, and how many of its lines. Row 0 is of nothing, and has none (`warmth`)
@@ -441,6 +444,7 @@ REASONS: Final = (
 # pages: out, being read or about to be, in a frame; how those of a thread's next turn are read beforehand
 PAGE_OUT, PAGE_COMING, PAGE_IN = range(3)
 BY_FAULT, BY_INSTRUCTION, BY_HINT, BY_GRAFT = range(4)
+BY_CLOCK, BY_ADVICE = range(2)
 
 # charge modes
 CURRENT, METERED, SWITCHED = range(3)
