@@ -13,7 +13,6 @@ from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any
 
 import jit.machine
-from grafting.diagnostics import fail
 from grafting.program import Program
 from jit.machine import Placement
 from kernel_model.core import tables
@@ -102,23 +101,22 @@ class Places:
         return at
 
     def place(self, program: Program, seed: int) -> Placement:
-        """Return a place in the machine with `program` in it. Raises GraftError G0702 if it is full."""
+        """Return a place in the machine with `program` in it. Raises GraftError G0702 if its maps are too large."""
+        bases = {table: self._machine_rows(table, rows) for table, rows in jit.machine.rows_of(program).items()}
         machine: Any = self.storage.tables.machine
-        bases = {
-            table: self._machine_rows(machine, table, rows) for table, rows in jit.machine.rows_of(program).items()
-        }
         placement = jit.machine.place_at(machine, program, self.allocate, bases, seed=seed)
         self.rows[placement.region_base] = bases
         return placement
 
-    def _machine_rows(self, machine: Any, table: str, rows: int) -> int:
+    def _machine_rows(self, table: str, rows: int) -> int:
+        """Return the first of so many free rows of one of the machine's tables, which grows if there are none."""
         at = self._ranges(f"machine {table}").take(rows) if rows else 0
         if at is not None:
             return at
-        control = machine.control[0]
+        control = self.storage.tables.machine.control[0]
         at = int(control[f"{table}_used"])
-        if at + rows > len(getattr(machine, table)):
-            raise fail("G0702", f"no room for {rows} more rows in the machine's table of {table}")
+        if at + rows > len(getattr(self.storage.tables.machine, table)):
+            self.storage.grow_machine(table, at + rows)
         control[f"{table}_used"] += rows
         return at
 

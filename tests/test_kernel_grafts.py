@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
-from kernels import CHASE, chain_image, chase, verified
+from kernels import CHASE, answers, chain_image, chase, verified
 from test_kernel_ops import Teller, free
 
 import verifier
 from grafting import compile_graft
+from jit.hot import TierName
 from kernel_model import Attachment, Client, Kernel, Process, Server, capabilities
-from kernel_model.core import tables
+from kernel_model.core import storage, tables
 from kernel_model.hosting import Script, call, compute, receive, reply, sleep, submit, wait
 
 COUNT = """
@@ -421,3 +422,27 @@ def test_a_generator_whose_submission_comes_back_leaves_nothing_of_what_it_carri
     assert [result[:2] for _, _, result in teller.log] == [(0, "cancelled")]
     free_rows = int(kernel.tables.pool[tables.P_CAPABILITY]["free"])
     assert before - free_rows <= 1  # the one by which it calls
+
+
+@pytest.mark.parametrize("tier", ["python", "numba"])
+@pytest.mark.parametrize("engine", ["interpreted", "native"])
+def test_the_tables_of_the_machine_grow_with_the_grafts(
+    tier: TierName, engine: Literal["interpreted", "native"], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many grafts as fit twice and thrice into tables of this length; those from before go on."""
+    for table, rows in (("SLOTS", 40), ("PROGRAMS", 1), ("MAPS", 2), ("HANDLERS", 2)):
+        monkeypatch.setattr(storage, f"MACHINE_{table}", rows)
+    kernel = Kernel(prices={}, engine=tier, cores=2)
+    disk = kernel.server("disk", image=chain_image(5), block=64, service_ns=10, core=1)
+    work = []
+    for number in range(8):
+        app = kernel.client(f"app{number}")
+        graft = kernel.attach(chase(), to=app, slots={"disk": disk}, engine=engine)
+        kernel.map(graft, "wanted")[number] = number
+        work.append((graft, kernel.jobs(app, graft=graft, slot="disk", op="read", bodies=bytes(8), count=2)))
+        app.run()
+        kernel.run(kernel.now_ps / 1000 + 25)
+    kernel.run()
+    for number, (graft, jobs) in enumerate(work):
+        assert answers(kernel, jobs).tolist() == [4, 4]
+        assert dict(kernel.map(graft, "wanted").items()) == {number: number}

@@ -238,7 +238,7 @@ def pressed(engine: TierName) -> Kernel:
         k.pages(app, 8, ahead=ahead)
         if ahead == "graft":
             k.attach(verifier.verify(grafting.compile_graft(SCHEDULE)), to=app, slots={})
-    scan = k.script("scan", [Touch(n) for n in range(8)] + [Think(1000), Jump(0, 30)], priority=4)
+    scan = k.script("scan", [Touch(n, 1) for n in range(8)] + [Think(1000), Jump(0, 30)], priority=4)
     k.pages(scan, 8, evict="graft")
     chooser = verifier.verify(grafting.compile_graft((SAMPLES / "queues" / "evict.graft").read_text()))
     k.map(k.attach(chooser, to=scan, slots={}, engine="native"), "regions")[0] = 1

@@ -27,7 +27,7 @@ RECORDS = {
 FIRST_ROWS = 16
 ARENA_BYTES = 1 << 25  # touched only where used
 ALIGNMENT = 16
-MACHINE_SLOTS, MACHINE_PROGRAMS, MACHINE_MAPS, MACHINE_HANDLERS = 262_144, 256, 1024, 2048
+MACHINE_SLOTS, MACHINE_PROGRAMS, MACHINE_MAPS, MACHINE_HANDLERS = 262_144, 256, 1024, 2048  # to begin with
 
 
 class Storage:
@@ -172,6 +172,12 @@ class Storage:
         self._replace(arena=arena)
         if self.tables.machine is not None:
             self._replace(machine=self.tables.machine._replace(arena=arena))
+
+    def grow_machine(self, table: str, rows: int) -> None:
+        """Make room for `rows` rows in a table of the machine, which runs nothing now; its rows keep their numbers."""
+        machine = self.tables.machine
+        array = getattr(machine, table)
+        self._replace(machine=machine._replace(**{table: _longer(array, max(2 * len(array), rows))}))
 
     def add_graft(self, **fields: int) -> int:
         """Return a new graft with queues of its own."""
