@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kernel_model.core import links, lists, pools, tables
+from kernel_model.core.capabilities import address
 from kernel_model.core.links import DRAIN, HARDLINK, LINK, SKIP
 from kernel_model.core.tables import NONE
 
@@ -105,7 +106,7 @@ def draft(kernel: Kernel, process: int, entries: tuple[Entry, ...]) -> None:
         memoryview(k.arena)[block : block + len(entry.body)] = entry.body
         tag = entry.tag & (2 * SIGN - 1)
         fields = {
-            "capability": c, "op": entry.op, "tag": tag - 2 * SIGN if tag >= SIGN else tag, "kind": entry.kind,
+            "op": entry.op, "tag": tag - 2 * SIGN if tag >= SIGN else tag, "kind": entry.kind,
             "flags": entry.flags, "want": entry.want, "status": entry.status, "deadline": entry.ns * PS,
             "body": block, "length": len(entry.body), "room": pools.room_for(len(entry.body)),
             "source": NONE if entry.source is None else rows[entry.source], "at": entry.at,
@@ -113,4 +114,6 @@ def draft(kernel: Kernel, process: int, entries: tuple[Entry, ...]) -> None:
         }  # fmt: skip
         for name, value in fields.items():
             k.request[r][name] = value
+        if c != NONE:
+            address(k, r, c)
         lists.append(k, int(k.process[process]["queues"]) + tables.Q_DRAFTS, k.request, r)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import re
 import struct
+from collections import deque
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Any, Literal
 import pytest
 import references
 from classic_bpf import FINGER, accepts
-from queue_runs import PS, QUEUES, REPLICAS, Bench, bench, canceled, order, sample
+from queue_runs import PS, QUEUES, REPLICAS, Bench, bench, canceled, order, sample, worker
 from references import End, Entry
 
 import jit
@@ -26,9 +27,9 @@ from grafting.format import format_source
 from grafting.hooks import PASS
 from jit import testing
 from jit.hot import TierName
-from kernel_model import Kernel, Process, costs
+from kernel_model import Kernel, Process, costs, linking
 from kernel_model.admission import bound_ps
-from kernel_model.hosting import Script, call, receive, reply
+from kernel_model.hosting import Script, call, receive, reply, wait
 
 FILES = sorted(QUEUES.glob("*.graft"))
 TIERS = [*((seed, "python") for seed in range(8)), (8, "numba")]
@@ -266,6 +267,70 @@ def test_filter_wakes_its_process_for_no_other_packet(tier: TierName) -> None:
     assert seen == wanted
     assert told == [packet in wanted for packet in frames]
     assert finger.wakeups <= len(wanted)
+
+
+# --- the kernel's own links -------------------------------------------------------------------------------------------
+
+
+def linked_by_kernel(given: list[Entry], threads: int, tier: TierName) -> dict[int, End]:
+    """How entries end with the fixed mechanism that the graft replaces, `core.links`, which is held equal to Linux's.
+
+    A guard whose time is up ends `timed_out` there; an entry for the station `dead` is of no kind that there is.
+    """
+    kernel = Kernel(prices={}, engine=tier, cores=1 + threads)
+    door = kernel.endpoint("file", 64)
+    program = worker("file", lambda op: (16).to_bytes(8, "little") + bytes(24 if op == 0 else 0), 1)
+    for thread in range(threads):
+        kernel.process(f"server {thread}", program, endpoint=door, core=1 + thread)
+    ends: dict[int, End] = {}
+
+    def written(entry: Entry) -> linking.Entry:
+        flags = (linking.LINK if entry.link else 0) | (linking.HARDLINK if entry.hard else 0)
+        if entry.guard is not None:
+            return linking.guard(entry.guard, tag=entry.tag, flags=flags)
+        writes = entry.tag % 3 == 0
+        body = order(entry).to_bytes(8, "little") + bytes(8 if writes else 0)
+        message = linking.message(door, int(writes), body, tag=entry.tag, flags=flags, want=8 if writes else 32)
+        return replace(message, kind=99) if entry.station == "dead" else message
+
+    def app(kernel: Kernel, _me: Process) -> Script:
+        coming = deque(references.batches(given).items())
+        while len(ends) < len(given):
+            now = kernel.now_ps // PS
+            if coming and coming[0][0] <= now:
+                yield linking.chain(*(written(entry) for entry in coming.popleft()[1]))
+                continue
+            for done in (yield wait(1, timeout_ns=coming[0][0] - now if coming else None)):
+                ends[done.tag] = End(done.status, kernel.now_ps // PS)
+
+    kernel.process("app", app, completions=64)
+    kernel.run()
+    guards = {entry.tag for entry in given if entry.guard is not None}
+    told = {-110: -62, -22: -111}
+    return {tag: replace(end, status=told.get(end.status, end.status) if tag in guards or end.status == -22
+                         else end.status) for tag, end in ends.items()}  # fmt: skip
+
+
+@pytest.mark.parametrize(("seed", "tier"), TIERS)
+def test_linked_ends_every_operation_as_the_kernels_own_links(seed: int, tier: TierName) -> None:
+    """Entry by entry and to the nanosecond: the graft against the mechanism, both in the same kernel."""
+    threads = 1 + seed % 3
+    given = chained(random.Random(100 + seed), 30)
+    run = bench("linked", ["file"], idle=["clock"], threads=threads, tier=tier,
+                answer=lambda op: (16).to_bytes(8, "little") + bytes(24 if op == 0 else 0))  # fmt: skip
+    assert canceled(linked(run, given)) == linked_by_kernel(given, threads, tier)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_an_entry_that_cannot_be_submitted_severs_in_the_graft_as_in_the_kernels_own_links(seed: int) -> None:
+    draw = random.Random(seed)
+    batch = chained(draw, 30)
+    guarded = {entry.tag for entry, after in pairwise(batch) if after.guard is not None}
+    given = [
+        replace(e, station="dead") if e.guard is None and e.tag not in guarded and draw.random() < 0.15 else e
+        for e in batch
+    ]
+    assert linked_by_kernel(given, 1, "python") == references.linked(given, dead=frozenset({"dead"}))
 
 
 # --- wherever the handlers run ----------------------------------------------------------------------------------------
