@@ -210,9 +210,8 @@ class Census:
             )
             assert outstanding[o] > 0, "an operation that nothing can end"
             if not operation["completed"]:
-                if operation["origin"] != tables.O_CALL:
-                    promised[p] += 1
-                elif k.process[p]["state"] != tables.DEAD:
+                promised[p] += int(operation["reserved"])
+                if operation["origin"] == tables.O_CALL and k.process[p]["state"] != tables.DEAD:
                     assert k.process[p]["state"] in (tables.CALLING, tables.BLOCKED), "a call whose caller is not in it"
         assert not set(outstanding) - self.used["operation"], "operations that are free and go on"
         for p in self.processes:
@@ -233,7 +232,7 @@ class Census:
             if process["behaviour"] == tables.B_CONTINUATION:
                 continue
             posted = self.queue(int(process["queues"]) + tables.Q_COMPLETIONS, k.completion, "completions")
-            assert process["cq_posted"] == len(posted), "completions posted"
+            assert process["cq_posted"] + process["cq_behind"] == len(posted), "completions posted"
             if process["state"] == tables.WAITING:
                 assert process["cq_posted"] < process["wait_for"], "waits for what is there"
             mine = posted + ([int(process["completion"])] if process["completion"] != NONE else [])
