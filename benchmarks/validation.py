@@ -24,7 +24,7 @@ from pathlib import Path
 
 from benchmarks import machine
 from kernel_model import costs
-from kernel_model.calibration import calibrate, sockets, system
+from kernel_model.calibration import calibrate
 from kernel_model.calibration.samples import Measured, figure
 from kernel_model.linux import bystanders, chains, loads
 from kernel_model.validation import capacity, queueing, xrp
@@ -145,7 +145,7 @@ def live(record: Record, wanted: Sequence[str], rounds: int, repeats: int) -> No
 
 
 def _moved(profile: costs.Profile, rounds: int) -> Iterator[tuple[str, ...]]:
-    after = system.measure(rounds) | sockets.measure(rounds)
+    after = calibrate.of_the_kernel(rounds)
     for name, part in profile.parts.items():
         value, low, high = (ps / 1000 for ps in (part.value, part.low, part.high))
         yield name, f"{value:.0f}", f"{low:.0f} .. {high:.0f}", f"{figure(after[name]).value:.0f}"

@@ -260,5 +260,5 @@ def test_numba_on_one_core_neither_side_of_a_round_trip_keeps_the_processor(name
 
 @linux
 def test_numba_a_round_trip_is_more_than_its_system_calls() -> None:
-    found = {name: samples.figure(series).value for name, series in system.measure(3).items()}
+    found = {name: samples.figure(series).value for name, series in calibrate.of_the_kernel(3).items()}
     assert found["pipe_half"] > found["pipe_own"] > found["null_syscall"] > 0

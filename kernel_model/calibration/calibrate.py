@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 
 from grafting.diagnostics import fail
 from kernel_model import costs
 from kernel_model.calibration import activation, code, sockets, system
-from kernel_model.calibration.samples import Measured, figure
+from kernel_model.calibration.samples import Measured, Series, figure, in_rounds
 from kernel_model.calibration.writing import toml
 from kernel_model.linux import bpf
 from kernel_model.linux.loops import unavailable
@@ -22,14 +23,24 @@ def measured(rounds: int = ROUNDS, progress: Callable[[str], None] = lambda _wha
     if reason:
         raise fail("G0855", f"this machine cannot be calibrated: {reason}")
     progress("crossings, switches, wakes, copies")
-    series = system.measure(rounds)
+    series = of_the_kernel(rounds)
     progress("instructions and helpers")
     series |= code.measure(rounds)
-    progress("activations")
+    progress("an empty activation")
     if not bpf.unavailable():
         series["activate"] = activation.measure(rounds)
-        series |= sockets.measure(rounds)
     return {name: figure(values) for name, values in series.items()}
+
+
+def of_the_kernel(rounds: int) -> dict[str, Series]:
+    """Return the primitives of `system` and, where `bpf(2)` is allowed, of `sockets`: all take turns in every round.
+
+    So a machine that slows down for a while slows all that a chain is the sum of.
+    """
+    with system.one_core(), ExitStack() as opened:
+        extra = {} if bpf.unavailable() else sockets.probes(opened)
+        raw = in_rounds(system.probes(opened) | extra, rounds)
+    return system.derived(raw) | {name: raw[name] for name in extra}
 
 
 def calibrate(rounds: int = ROUNDS, progress: Callable[[str], None] = lambda _what: None) -> str:

@@ -9,23 +9,24 @@ predicted from them (`linux.chains`).
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 import numpy as np
 
 from kernel_model.calibration import system
-from kernel_model.calibration.samples import Probe, Series, in_rounds
+from kernel_model.calibration.samples import Probe
 from kernel_model.linux.loops import LEFT, loops
 from kernel_model.linux.sockets import SIZE, connection
 
 
-def measure(rounds: int) -> dict[str, Series]:
-    """Return the figures of the module's text by name, ns, one value a round; `bpf(2)` must be allowed."""
-    with system.one_core(), connection(grafted=False) as plain, connection(grafted=True) as grafted:
-        own = grafted.server.fileno()
-        probes = {
-            "message": _probe(plain.client.fileno(), plain.server.fileno(), hops=0),
-            "redirect": _probe(own, own, hops=1),
-        }
-        return in_rounds(probes, rounds)
+def probes(opened: ExitStack) -> dict[str, Probe]:
+    """Make both probes and the connections that they need; `bpf(2)` must be allowed."""
+    plain = opened.enter_context(connection(grafted=False))
+    own = opened.enter_context(connection(grafted=True)).server.fileno()
+    return {
+        "message": _probe(plain.client.fileno(), plain.server.fileno(), hops=0),
+        "redirect": _probe(own, own, hops=1),
+    }
 
 
 def _probe(out: int, into: int, *, hops: int) -> Probe:

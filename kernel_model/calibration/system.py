@@ -33,7 +33,7 @@ from contextlib import ExitStack, contextmanager
 import numpy as np
 from numpy.typing import NDArray
 
-from kernel_model.calibration.samples import Probe, Series, by_round, in_rounds
+from kernel_model.calibration.samples import Probe, Series, by_round
 from kernel_model.calibration.topology import own_cache
 from kernel_model.linux.loops import loops
 
@@ -237,12 +237,6 @@ def _sleeps(opened: ExitStack) -> Probe:
             run.sleep(cell, SLEEP_NS, times)
 
     return Probe(beside, SLEEPS)
-
-
-def measure(rounds: int) -> dict[str, Series]:
-    """Return the primitives of the module's text by name, ns, one value a round."""
-    with one_core(), ExitStack() as opened:
-        return derived(in_rounds(probes(opened), rounds))
 
 
 ALONE = ("null_syscall", "clock", "clock_read", "pipe_own", "yield", "yield_pair", "sleep")  # probes that are figures
