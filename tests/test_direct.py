@@ -7,6 +7,7 @@ account, and a ring is as bounded, as mortal and as honest as an endpoint.
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,11 +16,13 @@ from kernels import answers, chain_image, chase, verified
 
 from grafting import GraftError
 from kernel_model import Client, Exponential, Jobs, Kernel, Process, Server, Uniform
-from kernel_model.core.tables import OUTCOMES
+from kernel_model.core.bells import rest
+from kernel_model.core.tables import NEVER, OUTCOMES, RUNNING, WAITING
 from kernel_model.experiments.abilities import points
 from kernel_model.experiments.point import Point
 from kernel_model.experiments.run import run
 from kernel_model.hosting import Script, call, compute
+from kernel_model.mechanisms.counts import Counts
 from kernel_model.persistence import Application
 from kernel_model.results.outcome import Outcome
 
@@ -200,12 +203,24 @@ def test_no_wake_up_is_lost(block: int) -> None:
         assert kernel.totals.counts.get("dispatch_send", 0) == 0
 
 
-def test_a_bell_rung_before_the_sleeper_sleeps_wakes_it() -> None:
+def test_a_message_put_while_the_other_goes_to_sleep_wakes_it() -> None:
     """The flag of a sleeper is seen while it is on its way into the kernel, at every instant of that way."""
     prices = {"ring_arm": 100, "entry": 100, "exit": 50, "ring_put": 10, "switch": 40}
     for service_ns in range(0, 400, 23):
         pair = Pair(chain=2, jobs=3, service_ns=service_ns, prices=prices)
         assert outcomes(pair.jobs) == ["replied"] * 3
+
+
+def test_a_bell_rung_on_the_way_into_the_kernel_is_remembered() -> None:
+    """It can be rung between the last look and the lock, where each core has its own."""
+    for rung, state in ((0, WAITING), (1, RUNNING), (2, RUNNING)):
+        kernel = Kernel(engine="python")
+        client, _server = connected(kernel)
+        k = kernel.tables
+        process, side = k.process[client.row], k.side[k.process[client.row]["side"]]
+        process["state"], process["a"], process["b"], side["rung"] = RUNNING, 1, NEVER, rung
+        rest(k, client.row)
+        assert (process["state"], side["rung"]) == (state, 0)
 
 
 def test_without_the_order_for_a_bell_a_client_does_sleep_for_ever() -> None:
@@ -335,6 +350,37 @@ def test_every_workload_is_answered_rightly_and_as_foretold_from_another_core() 
         outcome = run(replace(point, mechanism=name, operations=1, place="other", cores=2), tier="python")
         assert isinstance(outcome, Outcome)
         assert outcome.misses == (), what
+
+
+# Four independent requests, written out by hand: crossings, switches, wake-ups, activations in the kernel, in user
+# mode, submissions, notifications, interrupts.
+INDEPENDENT = {
+    ("one", "same"): (2, 2, 1, 0, 5, 0, 0, 0),
+    ("each", "same"): (5, 5, 1, 0, 5, 0, 0, 0),
+    ("one", "other"): (2, 2, 1, 0, 5, 0, 0, 2),
+    ("each", "other"): (5, 5, 1, 0, 5, 0, 0, 2),
+}
+
+
+@pytest.mark.parametrize(("case", "expected"), INDEPENDENT.items(), ids=str)
+def test_independent_requests_are_done_with_the_counts_of_the_table_above(case: Any, expected: Sequence[int]) -> None:
+    servers, place = case
+    point = Point(workload="gather", mechanism="direct", hops=4, servers=servers, place=place, operations=3)
+    outcome = run(point, tier="python")
+    assert isinstance(outcome, Outcome)
+    assert outcome.counts == Counts(*expected).scaled(3)
+    assert outcome.misses == ()
+    assert not outcome.predicted.unknown
+
+
+@pytest.mark.parametrize("changes", [{"clients": 3}, {"clients": 2, "load": 900_000.0}, {"locks": "core"}], ids=str)
+def test_what_depends_on_who_is_awake_is_not_foretold(changes: dict[str, Any]) -> None:
+    for workload, servers in (("list", "each"), ("gather", "one")):
+        point = Point(workload=workload, mechanism="direct", hops=3, place="other", operations=6, **changes)
+        outcome = run(replace(point, servers=servers), tier="python")  # type: ignore[arg-type]
+        assert isinstance(outcome, Outcome)
+        assert outcome.misses == ()
+        assert ("crossings" in outcome.predicted.unknown) == ("clients" in changes)
 
 
 def test_a_passive_server_has_no_time_to_look_into_a_ring() -> None:

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 
 from kernel_model.mechanisms.counts import Counts, Prediction
 from kernel_model.mechanisms.equality import SHARED
-from kernel_model.mechanisms.predictions import is_chain, unforeseen, whole
+from kernel_model.mechanisms.predictions import TIMED, is_chain, unforeseen, whole
 from kernel_model.mechanisms.rings import wanted
 from kernel_model.mechanisms.scenario import CannotExpress, Mechanism, Scenario, Stage, in_flight, stage_in_clients
 from kernel_model.workloads.workload import Servers, Serving, Workload
@@ -59,12 +59,16 @@ def _predict(workload: Workload, races: str) -> Prediction:
     d = workload.steps
     if is_chain(workload.plan):
         each = Counts(crossings=2 * d, switches=2 * d, wake_ups=d, user_activations=d)
-        return whole(workload, each, across=2 * d, races=races)
-    if workload.plan.independent and workload.plan.enough == d:
+    elif workload.plan.independent and workload.plan.enough == d:
         servers = 1 if workload.topology.servers is Servers.ONE else workload.processes
         each = Counts(crossings=servers + 1, switches=servers + 1, wake_ups=1, user_activations=d)
-        return whole(workload, each, across=2, races=races)
-    return unforeseen("requests that wait for some of the others come in batches that depend on times")
+    else:
+        return unforeseen("requests that wait for some of the others come in batches that depend on times")
+    predicted = whole(workload, each, across=2 * each.wake_ups, races=races)
+    if workload.clients == 1 or predicted.unknown >= TIMED:
+        return predicted
+    why = "whether a server is awake when it is asked depends on what the other clients do"
+    return Prediction(predicted.counts, predicted.unknown | TIMED, why)
 
 
 def build(kernel: Kernel, scenario: Scenario) -> Stage:
