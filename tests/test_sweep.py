@@ -20,6 +20,8 @@ from click.testing import CliRunner
 import cli
 from grafting import GraftError
 from grafting.diagnostics import fail
+from kernel_model.experiments import provenance
+from kernel_model.experiments import sweep as sweeping
 from kernel_model.experiments.axes import grid
 from kernel_model.experiments.point import Point
 from kernel_model.experiments.sweep import key_of, lines, records, result_of, sweep
@@ -113,6 +115,23 @@ def test_a_changed_graft_is_another_point(tmp_path: Path) -> None:
     two.write_text("graft b\n")
     keys = [key_of(Point(graft=str(path), hops=1)) for path in (one, two)]
     assert len(set(keys)) == 2
+
+
+def test_results_of_other_code_are_not_taken_for_those_of_this(journal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = Task(), Task()
+    sweep(POINTS, journal, HERE, task=first)
+    monkeypatch.setattr(sweeping, "code_digest", lambda: "another")
+    assert records(POINTS, journal) == []
+    sweep(POINTS, journal, HERE, task=second)
+    assert first.points == second.points
+    assert len(list(lines(journal))) == 2 * len(POINTS)
+
+
+def test_the_digest_of_the_code_is_that_of_every_source_and_sample() -> None:
+    names = {name for name, _ in provenance._sources()}
+    assert {"kernel_model/core/tables.py", "jit/memory.py", "verifier/verify.py", "grafting/isa.py"} <= names
+    assert "samples/queues/completions.graft" in names
+    assert len(provenance.code_digest()) == 64
 
 
 def test_two_sweeps_do_not_write_one_journal(journal: Path) -> None:

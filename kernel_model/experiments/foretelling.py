@@ -17,6 +17,7 @@ from kernel_model.experiments.warmth import with_refills
 from kernel_model.mechanisms import fates, mechanism_of
 from kernel_model.mechanisms.counts import Prediction
 from kernel_model.mechanisms.equality import ALL, HANDLERS, INSTRUCTIONS, TRANSFERS, WORK, WORK_ONLY, Rule
+from kernel_model.mechanisms.predictions import IN_TIME
 from kernel_model.mechanisms.scenario import CannotExpress, Mechanism
 from kernel_model.workloads import catalogue
 from kernel_model.workloads.workload import Open, Seat, Workload
@@ -57,7 +58,6 @@ def predicted(point: Point, workload: Workload, mechanism: Mechanism, graft: Cal
     return with_refills(prediction, point, workload, profile, cache_of(point), graft)
 
 
-IN_TIME = "how many operations begin before their clients give them up is a matter of time"
 FAILING = "which request fails is drawn in the order in which they come, and that is a matter of time"
 UNANSWERED = "no program answers at the endpoint, so every request is the server's work"
 BY_THE_SENDER = (

@@ -30,8 +30,9 @@ FIGURES: dict[str, Callable[[Outcome], float]] = {
     "p99": lambda outcome: outcome.summary.p99,
     "p999": lambda outcome: outcome.summary.p999,
     "throughput": lambda outcome: outcome.throughput,
+    "goodput": lambda outcome: outcome.goodput,
 }
-"""What is estimated: latencies in ps, throughput in operations a second."""
+"""What is estimated: latencies in ps, throughput and goodput in operations a second."""
 
 
 def seeds_of(point: Point, n: int) -> tuple[Point, ...]:

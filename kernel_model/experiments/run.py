@@ -33,6 +33,7 @@ from grafting.diagnostics import fail
 from jit.hot import TierName
 from kernel_model.accounting import graft_accounts
 from kernel_model.core import prices
+from kernel_model.core.tables import REPLIED, STARVED
 from kernel_model.costs.bands import sensitivity
 from kernel_model.experiments.foretelling import concurrent, equality, predicted
 from kernel_model.experiments.parts import parts_of
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
 
 CHARGING = ("clock_read", "debit", "account_switch")  # what a charge mode itself costs
 PS = 1000  # in a nanosecond
-REPLIED = 0  # the terminal status of an operation that ended as most should
+GOOD = (REPLIED, STARVED)  # outcomes that give the client what it asked for; a graft may have left it in its map
 STEP_NS = 10_000  # with a bystander: how much longer than its last operation a run may be
 
 
@@ -154,7 +155,7 @@ def _outcome(
     counts = observed(totals, after.wake_ups - before.wake_ups)
     spent = _difference(after.spent, before.spent)
     is_sum = _is_sum(point, scenario.workload, spent)
-    latency, window = _latencies(results, point.warm_up, before.now)
+    latency, window, good = _latencies(results, point.warm_up, before.now)
     statistics = kernel.statistics
     return Outcome(
         point=point,
@@ -164,6 +165,7 @@ def _outcome(
         concurrent=concurrent(scenario.workload),
         latency=latency,
         window_ps=window,
+        good=good,
         elapsed_ps=after.now - before.now,
         charging_ps=sum(totals.get(name, 0) * int(profile.prices[prices.INDEX[name]]) for name in CHARGING),
         counts=counts,
@@ -200,12 +202,13 @@ def _is_sum(point: Point, workload: Workload, spent: Mapping[str, Mapping[str, i
     return point.core_count == 1 and alone and not waits
 
 
-def _latencies(results: npt.NDArray[np.void], warm_up: float, start: int) -> tuple[Histogram, int]:
-    """Return the latencies (ps) behind the warm-up and how long those operations took together."""
+def _latencies(results: npt.NDArray[np.void], warm_up: float, start: int) -> tuple[Histogram, int, int]:
+    """Return the latencies (ps) behind the warm-up, how long those operations took together, and how many are good."""
     discarded = math.floor(len(results) * warm_up)
     kept = results[discarded:]
     begin = int(results["finished"][:discarded].max()) if discarded else start
-    return histogram_of((kept["finished"] - kept["arrival"]).tolist()), int(kept["finished"].max()) - begin
+    good = int(np.isin(kept["outcome"], GOOD).sum())
+    return histogram_of((kept["finished"] - kept["arrival"]).tolist()), int(kept["finished"].max()) - begin, good
 
 
 def _check(point: Point, scenario: Scenario, kernel: Kernel, results: npt.NDArray[np.void]) -> None:

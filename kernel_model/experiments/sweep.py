@@ -8,8 +8,8 @@ A sweep writes a **journal**: one line of JSON a point, appended when the point 
 What is guaranteed, however the sweep ends (an error, SIGKILL, a full disk, the machine going down):
 
 - *Never twice.* A line has the key of its run: the digest of the completed point, of the graft and profile that it
-  names (their content, not their file names) and of the version of this package. What is in the journal is not run
-  again, and a line made from another graft or other prices has another key and is never taken for this one.
+  names (their content, not their file names) and of the code (`provenance`). What is in the journal is not run again,
+  and a line made from another graft, other prices or other code has another key and is never taken for this one.
 - *Never half a line.* A line is one `write` to a file opened for appending. If that was cut off, the file does not end
   in a line feed; the next sweep cuts the torn end off before it appends.
 - *One at a time.* The journal is locked while a sweep writes (flock(2)); a second sweep on it is refused.
@@ -27,7 +27,6 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +34,7 @@ from grafting.diagnostics import GraftError, fail
 from jit.hot import TierName
 from kernel_model.experiments.point import Point
 from kernel_model.experiments.preparation import completed, profile_of
+from kernel_model.experiments.provenance import code_digest
 from kernel_model.experiments.run import run
 from kernel_model.experiments.workers import Workers, in_any_order
 from kernel_model.mechanisms.scenario import CannotExpress
@@ -54,7 +54,7 @@ def result_of(point: Point, tier: TierName = "numba") -> Record:
 
 def key_of(point: Point) -> str:
     """Return the digest of all that decides the result of a completed point."""
-    inputs = [point.as_dict(), _graft_digest(point.graft), profile_of(point.profile).digest, version("grafting")]
+    inputs = [point.as_dict(), _graft_digest(point.graft), profile_of(point.profile).digest, code_digest()]
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:32]
 
 

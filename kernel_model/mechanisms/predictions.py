@@ -11,6 +11,7 @@ what the workload brings along, the same for every mechanism:
                      something (the mechanism says so) the outcome is a matter of time
     early, recovers  the data decide how many requests there are
     vets             one activation more an operation: the graft looks at the submission
+    patience         how many operations are begun at all is a matter of time
     enough, depth    what comes too late, or together with others, is not foretold
 """
 
@@ -24,6 +25,7 @@ from kernel_model.workloads.workload import Closed, Core, Seat, Workload
 THINKING = Counts(crossings=1, switches=1, wake_ups=1, interrupts=1)
 TIMED = frozenset({"crossings", "switches", "wake_ups", "interrupts"})
 SCHEDULED = frozenset({"switches", "interrupts"})
+IN_TIME = "how many operations begin before their clients give them up is a matter of time"
 
 
 def whole(
@@ -47,6 +49,8 @@ def whole(
         return unforeseen("the data decide how many requests an operation has")
     if workload.plan.enough < workload.steps:
         return unforeseen("some replies come too late to matter, and when is a matter of time")
+    if workload.patience_ns is not None:
+        return unforeseen(IN_TIME)
     if workload.depth > 1:
         return unforeseen("what wakes a client with several operations under way is a matter of time")
     if workload.vets and not vetted:

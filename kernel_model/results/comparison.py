@@ -186,6 +186,8 @@ def measured(outcome: Outcome) -> dict[str, Any]:
         "p50_interval_ns": [_ns(interval.low), _ns(interval.high)] if interval else None,
         "p50_band_ns": [_ns(end) for end in outcome.band] if outcome.band else None,
         "throughput": _rounded(outcome.throughput),
+        "goodput": _rounded(outcome.goodput),
+        "in_flight": _rounded(outcome.in_flight),
         "replications": outcome.runs,
         "estimates": {name: estimated(name, each) for name, each in outcome.estimates.items()},
         "per_operation": outcome.counts.per_operation(operations),
@@ -208,7 +210,7 @@ def measured(outcome: Outcome) -> dict[str, Any]:
 
 def estimated(name: str, estimate: Estimate) -> dict[str, Any]:
     """Return an estimate over replications as plain data; latencies in ns."""
-    unit = 1 if name == "throughput" else PS_PER_NS
+    unit = 1 if name in ("throughput", "goodput") else PS_PER_NS
     low, high = estimate.interval.low / unit, estimate.interval.high / unit
     return {"mean": round(estimate.mean / unit, 3), "interval": [round(low, 3), round(high, 3)]}
 

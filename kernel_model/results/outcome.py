@@ -39,7 +39,8 @@ class Outcome:
     `longest_section_ps` is the longest time that the kernel was not preemptible, `worst_release_ps` the longest that a
     ready thread of the highest priority waited for a core. `grafts`: what each graft did, start-up of the servers
     included; `contexts`: ps by scheduling context and kind. `equal`: what must be as in the
-    round trip, foretold. `misses`: the counts that were not as predicted.
+    round trip, foretold. `good`: how many of the operations behind the warm-up gave their client what it had asked for.
+    `misses`: the counts that were not as predicted.
 
     `runs` runs are in it, of which `estimates` has the means and their confidence intervals, by figure
     (`experiments.replicate`). `profile`, `data` and `arrivals` are descriptions; `concurrent`: several
@@ -66,6 +67,7 @@ class Outcome:
     contexts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     bracket: tuple[float, float] | None = None
     equal: Rule = PER_ACCOUNT
+    good: int = 0
     misses: tuple[str, ...] = ()
     runs: int = 1
     estimates: Mapping[str, Estimate] = field(default_factory=dict)
@@ -89,6 +91,16 @@ class Outcome:
     def throughput(self) -> float:
         """Operations a second."""
         return self.latency.count * PS_PER_S / self.window_ps if self.window_ps else 0.0
+
+    @property
+    def goodput(self) -> float:
+        """Operations a second that gave their clients what they had asked for, before these gave up."""
+        return self.good * PS_PER_S / self.window_ps if self.window_ps else 0.0
+
+    @property
+    def in_flight(self) -> float:
+        """How many operations were under way on average, by Little's law."""
+        return self.latency.mean * self.latency.count / self.window_ps if self.window_ps else 0.0
 
     @property
     def band(self) -> tuple[float, float] | None:
@@ -144,6 +156,7 @@ class Outcome:
             grafts=tuple(one + two for one, two in zip(self.grafts, other.grafts, strict=True)),
             contexts=_sum(self.contexts, other.contexts),
             misses=(*self.misses, *other.misses),
+            good=self.good + other.good,
             runs=self.runs + other.runs,
         )
 

@@ -112,11 +112,18 @@ def _latency_cells(group: Group, row: Row, outcome: Outcome) -> tuple[str | Text
         us(summary.p99),
         us(summary.p999),
         us(summary.maximum),
-        per_second(outcome.throughput),
+        _rates(outcome),
         *(f"{count[name]:.4g}" for name in ("wake_ups", "switches", "crossings")),
         _against_call(group, row.mechanism),
         _against_best(group) if row.mechanism == SUBJECT else "",
     )
+
+
+def _rates(outcome: Outcome) -> str:
+    """Return the rate, and the goodput where that is another."""
+    if outcome.good in (0, outcome.latency.count):
+        return per_second(outcome.throughput)
+    return f"{per_second(outcome.throughput)}, good {per_second(outcome.goodput)}"
 
 
 SHORT = {"hook_check": "hook", "interrupt": "intr"}
@@ -159,6 +166,7 @@ def bounds(table: Table) -> Iterator[str]:
                 f"highest-priority thread {release:.2f} us"
             )
     yield from fallbacks(row for group in table.groups for row in group.rows)
+    yield from queues(table)
     reasons = {
         row.mechanism: row.result.reason
         for group in table.groups
@@ -168,6 +176,23 @@ def bounds(table: Table) -> Iterator[str]:
     yield from (f"{mechanism} cannot express it: {reason}" for mechanism, reason in reasons.items())
     if not any(row.outcome.band for group in table.groups for row in group.rows if row.outcome):
         yield NO_BAND
+
+
+def queues(table: Table) -> Iterator[str]:
+    """Yield how many operations were in flight on average where several clients do without think time.
+
+    There latency is the queue, and not the mechanism: the median tells how a mechanism lets clients take turns. By
+    direct switches one keeps its core until it is done with all of its operations, so those of the others, of which no
+    one has begun, do not wait.
+    """
+    several = [group for group in table.groups if (group.point.clients or 1) > 1 and group.point.load is None]
+    for group in several:
+        flying = ", ".join(f"{row.mechanism} {row.outcome.in_flight:.2f}" for row in group.rows if row.outcome)
+        at = f" at {group.hops} hops" if group.hops else ""
+        yield (
+            f"In flight on average (Little's law){at}: {flying}. With {group.point.clients} clients on a core latency "
+            "is that number over the rate: compare rates, or give the clients think time."
+        )
 
 
 NO_BAND = (
