@@ -51,6 +51,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 TierName = Literal["python", "numba"]
 
 MASK = (1 << 64) - 1
+_COMPILED = ("function", "inlined", "rare")  # marks of functions that have a compiled form
 
 
 class Word(int):
@@ -78,6 +79,12 @@ def inlined(function: F) -> F:
     return function
 
 
+def rare(function: F) -> F:
+    """Mark a hot function that most runs never reach: it is kept out of its callers, whose code stays together."""
+    function.__hot__ = "rare"  # type: ignore[attr-defined]
+    return function
+
+
 def primitive(function: F) -> F:
     """Mark a function whose fast form is written in `jit.compiled`, under the same name."""
     function.__hot__ = "primitive"  # type: ignore[attr-defined]
@@ -85,7 +92,7 @@ def primitive(function: F) -> F:
 
 
 def mark_of(value: object) -> str | None:
-    """Return "function", "inlined" or "primitive" for a marked function, else None."""
+    """Return "function", "inlined", "rare" or "primitive" for a marked function, else None."""
     return getattr(value, "__hot__", None) if isinstance(value, FunctionType) else None
 
 
@@ -94,13 +101,13 @@ def functions_of(module: ModuleType) -> dict[str, FunctionType]:
     return {
         name: value
         for name, value in vars(module).items()
-        if mark_of(value) in ("function", "inlined") and value.__module__ == module.__name__
+        if mark_of(value) in _COMPILED and value.__module__ == module.__name__
     }
 
 
 def imports_of(module: ModuleType) -> tuple[ModuleType, ...]:
     """Return the modules from which `module` imports hot functions, in order of name."""
-    names = {value.__module__ for value in vars(module).values() if mark_of(value) in ("function", "inlined")}
+    names = {value.__module__ for value in vars(module).values() if mark_of(value) in _COMPILED}
     return tuple(sys.modules[name] for name in sorted(names - {module.__name__}))
 
 

@@ -30,11 +30,11 @@ from numba.core.typing.templates import AbstractTemplate, signature
 
 from grafting.diagnostics import InternalError
 from jit import compiled
+from jit.convention import InRegisters
 from jit.hot import functions_of, imports_of, mark_of
 from jit.rows import BlockType
 
 _WORD = ir.IntType(64)
-_FAILED = -1
 
 
 def program(module: ModuleType, name: str, sample: Any, entries: Mapping[str, int]) -> list[str]:
@@ -139,6 +139,14 @@ class _Code(CPUContext):  # type: ignore[misc]
     def __init__(self, typing: _Types) -> None:
         self.__dict__.update(vars(cpu_target.target_context), typing_context=typing)
         self._written: dict[Any, Any] = {}
+        self._convention = InRegisters(self)
+
+    @property
+    def call_conv(self) -> InRegisters:
+        return self._convention
+
+    def declare_function(self, module: Any, fndesc: Any) -> Any:
+        return self._convention.declare(module, fndesc) or super().declare_function(module, fndesc)
 
     def get_function(self, function: Any, signature: Any, _firstcall: bool = True) -> Any:
         key = (function, signature)
@@ -205,11 +213,9 @@ class _Translation:
         wrapper = ir.Function(module, kind, name)
         builder = ir.IRBuilder(wrapper.append_basic_block())
         callee = self.target.declare_function(module, done.fndesc)
-        status, value = self.target.call_conv.call_function(
+        _, value = self.target.call_conv.call_function(
             builder, callee, done.fndesc.restype, done.fndesc.argtypes, wrapper.args[:-1]
         )
-        with builder.if_then(status.is_error, likely=False):
-            builder.ret(ir.Constant(_WORD, _FAILED))
         values = _values(builder, done.fndesc.restype, value)
         results = builder.bitcast(wrapper.args[-1], _WORD.as_pointer())
         for number, one in enumerate(values):

@@ -28,13 +28,22 @@ from typing import Any
 
 import numpy as np
 
-from grafting.diagnostics import InternalError
-from jit.fingerprint import constants_of, sources_of
+from jit.fingerprint import constants_of, reached, sources_of
+from jit.hot import functions_of, mark_of
 from jit.native import cache, llvm
 
 MOST_RESULTS = 8
 _PACKAGE = Path(__file__).parent
-_MAKERS = ("compiled.py", "fingerprint.py", "rows.py", "translate.py", "whole.py", "hot.py", "native/llvm.py")
+_MAKERS = (
+    "compiled.py",
+    "convention.py",
+    "fingerprint.py",
+    "rows.py",
+    "translate.py",
+    "whole.py",
+    "hot.py",
+    "native/llvm.py",
+)
 
 
 class Block:
@@ -66,23 +75,33 @@ def compiled(module: ModuleType, name: str, sample: Any, entries: Mapping[str, i
     if code is None:
         from jit import translate
 
-        code = llvm.emit_program(translate.program(module, name, sample, entries), tuple(entries))
+        code = llvm.emit_program(translate.program(module, name, sample, entries), tuple(entries), _rare(module))
         cache.keep(found, code)
     library = llvm.load(code, tuple(entries))
     return SimpleNamespace(**{entry: _callable(library, entry, arguments) for entry, arguments in entries.items()})
+
+
+def _rare(module: ModuleType) -> tuple[str, ...]:
+    """Return how the names of all rare functions begin: mangled like those of C++, word by word."""
+    paths = [
+        [*one.__name__.split("."), name]
+        for one in reached(module)
+        for name, function in functions_of(one).items()
+        if mark_of(function) == "rare"
+    ]
+    return tuple(f"_ZN{''.join(f'{len(part)}{part}' for part in path)}B" for path in paths)
 
 
 def _callable(library: llvm.Library, entry: str, arguments: int) -> Callable[..., Any]:
     """Return an entry point as a function of tables and ints. It keeps the code in memory."""
     word, pointer = ctypes.c_int64, ctypes.c_void_p
     function = ctypes.CFUNCTYPE(word, pointer, *[word] * arguments, pointer)(library.addresses[entry])
+    function.library = library  # type: ignore[attr-defined]
 
     def call(tables: Any, *rest: int) -> Any:
         results = (word * MOST_RESULTS)()
         block = Block(tables)
         count = function(block.address, *rest, results)
-        if count < 0:
-            raise InternalError(f"`{entry}` of {library} ended with an exception, which hot code must not raise")
         return None if count == 0 else results[0] if count == 1 else tuple(results[:count])
 
     return call

@@ -82,8 +82,11 @@ def emit_object(text: str, *, thorough: bool = True) -> bytes:
     return bytes(_machine().emit_object(_optimised(text, thorough=thorough)))
 
 
-def emit_program(texts: list[str], exported: tuple[str, ...]) -> bytes:
-    """Return the object that several modules in IR text become together; only `exported` can be called from outside."""
+def emit_program(texts: list[str], exported: tuple[str, ...], rare: tuple[str, ...] = ()) -> bytes:
+    """Return the object that several modules in IR text become together; only `exported` can be called from outside.
+
+    Functions whose names begin with one of `rare` stay out of their callers, and out of the way of what is hot.
+    """
     import llvmlite.binding as llvm
 
     context = llvm.create_context()
@@ -97,6 +100,10 @@ def emit_program(texts: list[str], exported: tuple[str, ...]) -> bytes:
     for symbol in (*module.functions, *module.global_variables):
         if not symbol.is_declaration and symbol.name not in exported:
             symbol.linkage = llvm.Linkage.internal
+    for function in module.functions:
+        if not function.is_declaration and function.name.startswith(rare):
+            for attribute in ("cold", "noinline"):
+                function.add_function_attribute(attribute)
     options = llvm.create_pipeline_tuning_options(speed_level=_OPT)
     builder = llvm.create_pass_builder(_machine(), options)
     builder.getModulePassManager().run(module, builder)

@@ -27,7 +27,7 @@ from typing import Final
 
 from grafting import hooks
 from grafting.hooks import Event
-from jit.hot import hot
+from jit.hot import hot, rare
 from kernel_model.core.billing import charge, operation_begins, payer, request_begins, trace
 from kernel_model.core.contexts import FOR_GRAFT, FOR_KERNEL, available, pay, spare, time_in_section
 from kernel_model.core.heap import set_timer
@@ -235,7 +235,7 @@ def admit(k: Tables, g: int, h: int, fuel: int, x: int) -> int:
     return NO_REASON
 
 
-@hot
+@rare
 def can_pay(k: Tables, x: int, bound: int) -> bool:
     """Whether context `x` (in charge mode `current`: that of whoever runs) has budget for an activation.
 

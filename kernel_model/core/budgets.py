@@ -31,7 +31,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from jit.hot import hot
+from jit.hot import hot, rare
 from kernel_model.core.billing import cut_burst, trace
 from kernel_model.core.contexts import has_budget, run_on, time_in_section
 from kernel_model.core.heap import set_timer
@@ -60,7 +60,7 @@ AT_BACK: Final = False
 DONE: Final = 0
 
 
-@hot
+@rare
 def expel(k: Tables, c: int, current: int) -> None:
     """Take off core `c` whoever would run there without budget: the current thread and those who would come next."""
     when = time_in_section(k)

@@ -43,7 +43,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from jit.hot import hot
+from jit.hot import hot, rare
 from kernel_model.core.billing import charge, trace
 from kernel_model.core.prices import ACCOUNT_SWITCH, CLOCK_READ, DEBIT, IN_SWITCH
 from kernel_model.core.tables import CURRENT, METERED, NEVER, NONE, POSTPONED, READY, RUNNING, X_CONSUME, Tables
@@ -71,7 +71,7 @@ def time_in_section(k: Tables) -> int:
     return int(k.meter[0]["now"] + k.meter[0]["section"])
 
 
-@hot
+@rare
 def has_budget(k: Tables, x: int, when: int) -> bool:
     """Whether a thread may run on context `x` at a time."""
     return bool(x == UNLIMITED or k.refill[k.context[x]["first"]]["time"] <= when)
@@ -90,7 +90,7 @@ def available(k: Tables, x: int, when: int) -> int:
     return int(total)
 
 
-@hot
+@rare
 def slice_of(k: Tables, x: int) -> int:
     """Return how long the thread on context `x` may go on from now, ps: until the head is used up."""
     if x == UNLIMITED:
@@ -107,7 +107,7 @@ def run_on(k: Tables, p: int, x: int) -> None:
         count_active(k, p)
 
 
-@hot
+@rare
 def count_active(k: Tables, p: int) -> None:
     """See whether process `p` runs or would, and on which context; the first to do so after a pause begins anew."""
     process = k.process[p]
@@ -203,7 +203,7 @@ def draw(k: Tables, x: int, since: int, amount: int) -> None:
 # --- the book of contexts ---------------------------------------------------------------------------------------------
 
 
-@hot
+@rare
 def consume(k: Tables, x: int, kind: int, since: int, amount: int) -> None:
     """Put `amount` ps, which pass from `since` on, on context `x` as time of a kind."""
     if amount == 0:
@@ -214,7 +214,7 @@ def consume(k: Tables, x: int, kind: int, since: int, amount: int) -> None:
         trace(k, X_CONSUME, x, kind, amount, since)
 
 
-@hot
+@rare
 def open_book(k: Tables, x: int) -> None:
     """A section begins, paid by context `x` as long as nobody else is named."""
     meter = k.meter[0]
@@ -223,7 +223,7 @@ def open_book(k: Tables, x: int) -> None:
     meter["paid"] = 0
 
 
-@hot
+@rare
 def pay(k: Tables, x: int, kind: int) -> None:
     """From here on the section is paid by context `x` (NONE: as before), as time of a kind; what was done so far is
     put on whoever was paying."""
@@ -236,7 +236,7 @@ def pay(k: Tables, x: int, kind: int) -> None:
         meter["paying"] = x
 
 
-@hot
+@rare
 def charge_change(k: Tables, account: int) -> None:
     """Charge what it takes to put time on another context than so far (charge modes of KERNEL 4)."""
     mode = k.config[0]["charge_mode"]

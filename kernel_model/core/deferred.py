@@ -29,7 +29,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from jit.hot import hot
+from jit.hot import hot, rare
 from kernel_model.core.billing import charge, payer, trace
 from kernel_model.core.lists import append, prepend, unlink
 from kernel_model.core.locks import touch
@@ -46,7 +46,7 @@ def must_queue(k: Tables, p: int) -> bool:
     return bool(k.process[p]["deferred"] > 0 and k.meter[0]["resumed"] == NONE)
 
 
-@hot
+@rare
 def defer(k: Tables, p: int, r: int, g: int, state: int) -> None:
     """Queue the event of `r`, which is in no queue; graft `g` of process `p` is the next to see it (NONE: nobody)."""
     request = k.request[r]

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Final
 
 from grafting.hooks import Event
-from jit.hot import hot
+from jit.hot import hot, rare
 from kernel_model.core.activation import activate, admit, find_handler
 from kernel_model.core.billing import payer, trace
 from kernel_model.core.heap import set_timer
@@ -38,7 +38,7 @@ FROM_QUEUE, FROM_TIMER = range(2)
 DONE: Final = 0
 
 
-@hot
+@rare
 def look_ahead(k: Tables, c: int, chosen: int) -> None:
     """Foretell the turns of those near the head of a run queue of core `c`, on which `chosen` runs next.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from jit.hot import hot
+from jit.hot import hot, rare
 from jit.maps import delete, find, update
 from jit.words import store64, u64
 from kernel_model.core.billing import charge, payer, trace
@@ -68,7 +68,7 @@ def close_job(k: Tables, p: int, j: int) -> None:
     unlink(k, process["queues"] + Q_JOBS, k.job, j)
 
 
-@hot
+@rare
 def give_up_job(k: Tables, p: int, j: int) -> None:
     """Job `j` has waited too long for its turn: it ends `refused`, and nothing is asked for it."""
     open_job(k, p, j)

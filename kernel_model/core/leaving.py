@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from jit.hot import hot
+from jit.hot import hot, rare
 from kernel_model.core.tables import DETACHED, LEAVING, NONE, Tables
 
 ONE: Final = 1
@@ -34,7 +34,7 @@ def sees(k: Tables, g: int, o: int) -> bool:
     return bool(graft["state"] != LEAVING or k.operation[o]["serial"] < graft["left_at"])
 
 
-@hot
+@rare
 def note_closed(k: Tables, o: int, p: int) -> None:
     """Operation `o` of process `p` is over: a graft that is leaving may have waited for that."""
     g = k.process[p]["graft"]
@@ -62,7 +62,7 @@ def hand_back(k: Tables, j: int) -> None:
         let_leave(k, k.job[j]["owner"])
 
 
-@hot
+@rare
 def let_leave(k: Tables, p: int) -> None:
     """Let the grafts of process `p` go that are leaving and have nothing left to do."""
     g = k.process[p]["graft"]

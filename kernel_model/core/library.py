@@ -20,7 +20,7 @@ from __future__ import annotations
 from typing import Final
 
 from grafting import hooks
-from jit.hot import hot
+from jit.hot import hot, inlined, rare
 from kernel_model.core.activation import (
     ON_FAILURE,
     ON_REPLY,
@@ -304,29 +304,35 @@ def reap(k: Tables, p: int) -> bool:
     return True
 
 
-@hot
+@inlined
 def reject(k: Tables, p: int) -> bool:
-    """End the job of a request that the kernel would not accept; whether there was one.
+    """Deal with the oldest request that the kernel would not accept; whether there was one."""
+    if first(k, k.process[p]["queues"] + Q_REJECTS) == NONE:
+        return False
+    deal_with_reject(k, p)
+    return True
+
+
+@rare
+def deal_with_reject(k: Tables, p: int) -> None:
+    """End the job of a request that the kernel would not accept.
 
     One whose graft could not be asked in the kernel is vetted here instead.
     """
     r = pop(k, k.process[p]["queues"] + Q_REJECTS, k.request)
-    if r == NONE:
-        return False
     request = k.request[r]
     if request["reason"] != NO_REASON:
         g = request["graft"]
         h = handler_for(k, g, ON_SUBMIT, r)
         note_fallback(k, g, h, request["tag"], request["reason"])
         vet(k, p, g, h, r)
-        return True
+        return
     if request["graft"] != NONE:
         tell_failure(k, p, request["graft"], r)
     elif request["cookie"] != NONE:
         k.job[request["cookie"]]["pending"] -= 1
         end_job(k, p, request["cookie"], NONE, REFUSED, request["status"])
     drop_draft(k, r)
-    return True
 
 
 @hot
@@ -386,7 +392,7 @@ def digest(k: Tables, p: int, c: int) -> None:
         let_leave(k, p)
 
 
-@hot
+@rare
 def ask_further(k: Tables, p: int, c: int, g: int) -> int:
     """Run the handlers of the grafts from `g` on in the list on completion `c`, up to the first that consumes it.
 
@@ -407,7 +413,7 @@ def ask_further(k: Tables, p: int, c: int, g: int) -> int:
     return verdict
 
 
-@hot
+@rare
 def submit_again(k: Tables, p: int, c: int) -> None:
     """Completion `c` gives back a submission that a graft was to see in the kernel and could not: vet it here."""
     completion = k.completion[c]

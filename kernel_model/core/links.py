@@ -29,7 +29,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from jit.hot import hot
+from jit.hot import hot, rare
 from kernel_model.core.activation import next_serial, open_operation
 from kernel_model.core.billing import charge, payer, request_begins, trace
 from kernel_model.core.capabilities import may_use, standing
@@ -277,7 +277,7 @@ def arm_or_end(k: Tables, p: int, r: int) -> None:
     k.request[r]["timer"] = set_timer(k, due, T_DEADLINE, k.process[p]["core"], r, NONE)
 
 
-@hot
+@rare
 def follow(k: Tables, r: int) -> None:
     """Entry `r` has ended and is about to be told: disarm its guard, then go on with its chain, or sever it."""
     request = k.request[r]

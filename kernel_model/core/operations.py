@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from grafting import hooks
-from jit.hot import hot
+from jit.hot import hot, rare
 from kernel_model.core.activation import (
     ON_SUBMIT,
     activate,
@@ -144,7 +144,7 @@ def submit(k: Tables, p: int, r: int, blocking: int) -> int:
     return DONE
 
 
-@hot
+@rare
 def obey_order(k: Tables, r: int) -> int:
     """Release what a graft holds, as the draft `r` says, and free the draft; -EAGAIN if there is no room just now.
 
@@ -158,7 +158,7 @@ def obey_order(k: Tables, r: int) -> int:
     return DONE
 
 
-@hot
+@rare
 def reject(k: Tables, p: int, r: int, status: int) -> None:
     """Put draft `r`, which cannot be submitted, among the rejects of process `p`.
 
@@ -171,7 +171,7 @@ def reject(k: Tables, p: int, r: int, status: int) -> None:
     append(k, k.process[p]["queues"] + Q_REJECTS, k.request, r)
 
 
-@hot
+@rare
 def check_luggage(k: Tables, p: int, r: int) -> int:
     """Return 0 if process `p` may send what draft `r` carries besides bytes, else a negated errno."""
     x = k.request[r]["parcel"]
@@ -182,7 +182,7 @@ def check_luggage(k: Tables, p: int, r: int) -> int:
     return check_slot(k, p, r, c) if status == DONE and c != NONE else status
 
 
-@hot
+@rare
 def take_along(k: Tables, p: int, r: int) -> None:
     """Give request `r` the capabilities that its draft names, and let it make the promise that the draft asks for."""
     x = k.request[r]["parcel"]
@@ -200,7 +200,7 @@ def submit_handler(k: Tables, p: int, r: int) -> tuple[int, int]:
     return next_submit_handler(k, k.process[p]["graft"], r)
 
 
-@hot
+@rare
 def ask_on(k: Tables, r: int, g: int) -> None:
     """Ask the grafts from `g` on in the list what becomes of submission `r`; it goes if all of them pass it.
 

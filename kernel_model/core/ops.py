@@ -22,7 +22,7 @@ from __future__ import annotations
 from typing import Final
 
 from grafting import hooks
-from jit.hot import hot
+from jit.hot import hot, inlined
 from kernel_model.core.activation import ON_REQUEST, activate, admit, find_handler, show_request
 from kernel_model.core.billing import charge, charge_transfer, payer, trace
 from kernel_model.core.capabilities import check_capability, in_slot, void_right
@@ -88,12 +88,21 @@ DONE: Final = 0
 # --- arrive -----------------------------------------------------------------------------------------------------------
 
 
-@hot
+@inlined
 def drain(k: Tables) -> None:
     """Deal with all that the section has caused so far."""
-    r = pop(k, Q_WORK, k.request)
     payers = k.config[0]["contexts"] != 0
     entered_by = k.meter[0]["paying"]
+    if first(k, Q_WORK) != NONE or first(k, Q_ORPHANS) != NONE:
+        work_off(k, payers)
+    if payers:
+        pay(k, entered_by, FOR_KERNEL)
+
+
+@hot
+def work_off(k: Tables, payers: bool) -> None:
+    """Let the requests of `Q_WORK` arrive or be told of, then close the operations that have nothing left."""
+    r = pop(k, Q_WORK, k.request)
     while r != NONE:
         if payers:
             pay(k, k.operation[k.request[r]["operation"]]["context"], FOR_KERNEL)
@@ -109,8 +118,6 @@ def drain(k: Tables) -> None:
         if k.operation[o]["outstanding"] == 0:
             close(k, o)
         o = pop(k, Q_ORPHANS, k.operation)
-    if payers:
-        pay(k, entered_by, FOR_KERNEL)
 
 
 @hot

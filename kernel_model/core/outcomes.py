@@ -18,7 +18,7 @@ from __future__ import annotations
 from typing import Final
 
 from grafting import hooks
-from jit.hot import hot
+from jit.hot import hot, rare
 from kernel_model.core.activation import (
     ON_FAILURE,
     ON_REPLY,
@@ -216,7 +216,7 @@ def close(k: Tables, o: int) -> None:
         note_closed(k, o, p)
 
 
-@hot
+@rare
 def dismiss(k: Tables, o: int) -> None:
     """End an operation that a graft began for itself and has dealt with: nobody waits for a completion."""
     operation = k.operation[o]

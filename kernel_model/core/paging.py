@@ -26,7 +26,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from jit.hot import hot
+from jit.hot import hot, rare
 from kernel_model.core.billing import charge, payer
 from kernel_model.core.heap import set_timer
 from kernel_model.core.lists import append, pop
@@ -79,7 +79,7 @@ def use_pages(k: Tables, p: int, number: int, count: int) -> None:
         use(k, process["core"], payer(k, p), k.page[g]["footprint"])
 
 
-@hot
+@rare
 def fault(k: Tables, p: int, g: int) -> None:
     """Process `p` has touched page `g`, which was out: it blocks until the page has been read."""
     process, page = k.process[p], k.page[g]

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from jit.hot import hot
+from jit.hot import hot, rare
 from kernel_model.core.billing import charge
 from kernel_model.core.capabilities import check_grant, derive, discard, holds, let_travel, make_right, own
 from kernel_model.core.pools import give_completion, give_parcel, give_request, parcel_of, take_parcel
@@ -83,7 +83,7 @@ def check_parcel(k: Tables, p: int, x: int) -> int:
     return DONE
 
 
-@hot
+@rare
 def pack(k: Tables, p: int, x: int, account: int) -> None:
     """Turn the names in parcel `x`, which have been checked, into capabilities of the message's own."""
     parcel = k.parcel[x]
@@ -105,7 +105,7 @@ def pack(k: Tables, p: int, x: int, account: int) -> None:
         charge(k, account, IN_KERNEL, DERIVE, ONE)
 
 
-@hot
+@rare
 def move_capabilities(k: Tables, source: int, r: int) -> None:
     """Let request `r` carry what parcel `source` carries, NONE being nothing, in place of what it carried so far."""
     request = k.request[r]
@@ -123,7 +123,7 @@ def move_capabilities(k: Tables, source: int, r: int) -> None:
 # --- landing ----------------------------------------------------------------------------------------------------------
 
 
-@hot
+@rare
 def land(k: Tables, x: int, p: int, slots: int) -> None:
     """Hand what parcel `x` carries to process `p`, which has named so many slots for it."""
     parcel = k.parcel[x]
@@ -140,7 +140,7 @@ def land(k: Tables, x: int, p: int, slots: int) -> None:
             own(k, c, p)
 
 
-@hot
+@rare
 def truncate(k: Tables, x: int, slots: int) -> None:
     """Drop what parcel `x` carries beyond this many capabilities: null ones stand in their places."""
     parcel = k.parcel[x]
@@ -158,7 +158,7 @@ def drop_one(k: Tables, x: int, index: int) -> None:
         discard(k, c)
 
 
-@hot
+@rare
 def drop_capabilities(k: Tables, x: int) -> None:
     """Nobody will get what parcel `x` carries. Names, and what has landed, are not the message's own."""
     parcel = k.parcel[x]
@@ -171,7 +171,7 @@ def drop_capabilities(k: Tables, x: int) -> None:
     parcel["truncated"] = 0
 
 
-@hot
+@rare
 def let_go_landed(k: Tables, x: int) -> None:
     """A receiver has no use for what came in parcel `x`."""
     parcel = k.parcel[x]

@@ -6,7 +6,7 @@ lock as they pass.
 
 from __future__ import annotations
 
-from jit.hot import hot
+from jit.hot import hot, rare
 from kernel_model.core.billing import charge, payer
 from kernel_model.core.contexts import FOR_LOCK, FOR_USER, UNLIMITED, consume
 from kernel_model.core.prices import IDLE, IN_IDLE, IN_LOCK, IN_SPIN, IN_USER, LOCK_WAIT, SPIN, WORK
@@ -40,7 +40,7 @@ def pass_time(k: Tables, c: int) -> None:
         charge(k, core["account"], IN_IDLE, IDLE, elapsed)
 
 
-@hot
+@rare
 def pass_user_time(k: Tables) -> None:
     """Charge what has passed on the cores in user mode, so that the budgets of their threads are as they are now."""
     for c in range(k.config[0]["cores"]):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from jit.hot import hot
+from jit.hot import hot, rare
 from jit.words import bit_length, i64, load64, move_bytes, store64, u64
 from kernel_model.core.tables import (
     ARENA_RESERVE,
@@ -210,7 +210,7 @@ def take_parcel(k: Tables) -> int:
     return x
 
 
-@hot
+@rare
 def give_parcel(k: Tables, x: int) -> None:
     """Free a parcel with the legs of its route."""
     leg = k.parcel[x]["route"]

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from jit.hot import hot
+from jit.hot import hot, rare
 from jit.words import move_bytes
 from kernel_model.core.billing import charge, payer
 from kernel_model.core.capabilities import break_waiting, empty, holds, lead
@@ -210,7 +210,7 @@ def stop_waiting_for(k: Tables, r: int) -> None:
 # --- keeping and breaking ---------------------------------------------------------------------------------------------
 
 
-@hot
+@rare
 def settle(k: Tables, r: int) -> None:
     """Request `r` has ended: keep or break its promise, let its reply flow through its wires, cut those into it."""
     request = k.request[r]

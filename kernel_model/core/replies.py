@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from jit.hot import hot
+from jit.hot import hot, inlined, rare
 from kernel_model.core.billing import charge_transfer, payer, trace
 from kernel_model.core.lists import pop
 from kernel_model.core.parcels import drop_draft, drop_parcel, move_capabilities, pack
@@ -54,9 +54,16 @@ def carry_back(k: Tables, p: int, r: int) -> None:
     drop_parcel(k, x)
 
 
-@hot
+@inlined
 def forget_reply(k: Tables, p: int) -> None:
-    """Free what is left of a reply that nobody got."""
+    """Free what is left of a reply that nobody got, if that is anything."""
+    if k.process[p]["reply_room"] != 0 or k.process[p]["reply_parcel"] != NONE:
+        free_reply(k, p)
+
+
+@rare
+def free_reply(k: Tables, p: int) -> None:
+    """Free the body and the parcel of a reply."""
     process = k.process[p]
     give_body(k, process["reply_body"], process["reply_room"])
     process["reply_room"] = 0

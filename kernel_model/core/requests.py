@@ -12,7 +12,7 @@ second.
 
 from __future__ import annotations
 
-from jit.hot import hot
+from jit.hot import hot, rare
 from kernel_model.core.contexts import run_on
 from kernel_model.core.lists import append, first, unlink
 from kernel_model.core.pools import replace_body
@@ -96,7 +96,7 @@ def give_back(k: Tables, p: int) -> None:
     run_on(k, p, process["context"])
 
 
-@hot
+@rare
 def hold_again(k: Tables, p: int, r: int) -> None:
     """Process `p` has request `r` in its hand after all, with what it runs on then."""
     process = k.process[p]

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from jit.hot import hot
+from jit.hot import hot, rare
 from kernel_model.core.billing import charge, payer
 from kernel_model.core.capabilities import holds, standing
 from kernel_model.core.pools import give, parcel_of, take
@@ -67,7 +67,7 @@ def is_routed(k: Tables, r: int) -> bool:
     return bool(x != NONE and k.parcel[x]["route"] != NONE)
 
 
-@hot
+@rare
 def route_on(k: Tables, r: int) -> None:
     """Send the reply to request `r`, which it carries already, along the next leg."""
     request = k.request[r]

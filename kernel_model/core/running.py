@@ -13,7 +13,7 @@ from typing import Final
 
 from grafting import hooks
 from grafting.isa import CostClass
-from jit.hot import hot
+from jit.hot import hot, rare
 from jit.interpreter import run
 from jit.machine import EXITED, HELPER, TRUSTING, begin, write_context
 from jit.native.entry import map_frames, run_native
@@ -114,7 +114,7 @@ def charge_run(k: Tables, g: int, account: int, category: int, engine: int) -> N
         note_run(k, g, engine)
 
 
-@hot
+@rare
 def note_run(k: Tables, g: int, engine: int) -> None:
     """Add what `charge_run` charges to the cost vector of graft `g`."""
     counts = k.machine.counts

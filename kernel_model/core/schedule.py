@@ -7,7 +7,7 @@ equals the running thread goes on: no needless switch.
 
 from __future__ import annotations
 
-from jit.hot import hot
+from jit.hot import hot, rare
 from jit.words import bit_length
 from kernel_model.core.billing import charge, payer, trace
 from kernel_model.core.contexts import charge_change, count_active, has_budget, time_in_section
@@ -91,7 +91,7 @@ def wake(k: Tables, p: int) -> None:
             core["ipi_at"] = NEVER - 1  # `simulate` puts the end of this section in its place
 
 
-@hot
+@rare
 def postpone(k: Tables, p: int) -> None:
     """Let a thread, which is in no queue, wait for the next refill of its context."""
     process = k.process[p]

@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import Final
 
 from grafting import hooks, limits
-from jit.hot import constant, hot
+from jit.hot import constant, hot, rare
 from jit.machine import fault, reach, resume
 from jit.memory import READ
 from jit.words import i64, load32, load64, u64
@@ -117,7 +117,7 @@ def within_body(k: Tables, offset: int, length: int) -> bool:
 # --- options ----------------------------------------------------------------------------------------------------------
 
 
-@hot
+@rare
 def check_options(k: Tables, g: int, at: int, length: int) -> int:
     """Return 0 if the options at `at` can be kept, else a negated errno."""
     if length < OPTIONS_WORD or load64(k.arena, at) > LONGEST_DELAY:
@@ -150,7 +150,7 @@ def named(k: Tables, g: int, name: int) -> int:
     return in_slot(k, g, name) if name < k.graft[g]["slots"] else NONE
 
 
-@hot
+@rare
 def apply_options(k: Tables, g: int, r: int, at: int, account: int) -> None:
     """Let request `r` carry what its options say, which have been checked."""
     k.request[r]["deadline"] = i64(load64(k.arena, at)) * PS_PER_NS
@@ -246,7 +246,7 @@ def standing_in_slot(k: Tables, c: int) -> int:
     return -EPIPE if status == BROKEN else status
 
 
-@hot
+@rare
 def deny(k: Tables, g: int) -> int:
     """Count a send that was refused for want of room."""
     k.graft[g]["denied"] += 1

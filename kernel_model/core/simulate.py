@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from jit.hot import hot
+from jit.hot import hot, rare
 from kernel_model.core.behaviours import next_step
 from kernel_model.core.billing import trace, weigh_operations, weigh_requests
 from kernel_model.core.budgets import expel
@@ -271,7 +271,7 @@ def section(k: Tables, c: int) -> None:
             signal(k, other, end)
 
 
-@hot
+@rare
 def reset_user_ends(k: Tables) -> None:
     """Set the preemption timers of all cores: the section may have drawn on contexts of threads that run elsewhere."""
     for c in range(k.config[0]["cores"]):

@@ -12,7 +12,7 @@ busy is late, and its latency counts from when it should have begun.
 
 from __future__ import annotations
 
-from jit.hot import hot
+from jit.hot import hot, inlined
 from kernel_model.core.chance import sample
 from kernel_model.core.pools import give_body
 from kernel_model.core.tables import J_DONE, J_WAITING, NO_OUTCOME, NONE, Tables
@@ -26,11 +26,18 @@ def arrive_next(k: Tables, p: int, s: int) -> int:
     return int(stream["clock"])
 
 
-@hot
+@inlined
 def renew(k: Tables, p: int, j: int) -> None:
     """Let job `j` of process `p` begin anew if it is done, belongs to a stream, and the stream has operations left."""
+    if k.job[j]["stream"] != NONE:
+        go_on(k, p, j)
+
+
+@hot
+def go_on(k: Tables, p: int, j: int) -> None:
+    """Make the row of job `j`, if that is done, the next operation of its stream."""
     job = k.job[j]
-    if job["stream"] == NONE or job["state"] != J_DONE or job["pending"] > 0:
+    if job["state"] != J_DONE or job["pending"] > 0:
         return
     give_body(k, job["answer"], job["answer_room"])
     job["answer_room"] = 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from jit.hot import hot
+from jit.hot import hot, inlined, rare
 from kernel_model.core.bells import rest, ring_bells
 from kernel_model.core.billing import charge, payer
 from kernel_model.core.capabilities import (
@@ -265,7 +265,7 @@ def serve(k: Tables, p: int, call: int) -> None:
         receive(k, p, process["endpoint"])
 
 
-@hot
+@rare
 def pass_on(k: Tables, p: int, r: int) -> None:
     """SYS_FORWARD: pass request `r` on as the first draft says, or refuse it if that capability is of no use."""
     queue = k.process[p]["queues"] + Q_DRAFTS
@@ -285,12 +285,16 @@ def pass_on(k: Tables, p: int, r: int) -> None:
 # --- capabilities -----------------------------------------------------------------------------------------------------
 
 
-@hot
+@inlined
 def may_reply_with(k: Tables, p: int) -> bool:
     """Whether process `p` may send what its reply names; else `result` says why not, and nothing has happened."""
+    return k.process[p]["reply_parcel"] == NONE or check_reply(k, p)
+
+
+@rare
+def check_reply(k: Tables, p: int) -> bool:
+    """Whether process `p` may send the parcel of its reply; else that is dropped."""
     process = k.process[p]
-    if process["reply_parcel"] == NONE:
-        return True
     process["result"] = check_parcel(k, p, process["reply_parcel"])
     if process["result"] != DONE:
         charge(k, payer(k, p), IN_KERNEL, DISPATCH_REPLY, ONE)
@@ -298,7 +302,7 @@ def may_reply_with(k: Tables, p: int) -> bool:
     return bool(process["result"] == DONE)
 
 
-@hot
+@rare
 def handle_capability(k: Tables, p: int, call: int) -> None:
     """The calls about a capability `a` of the process; `result` is a capability, 0, or a negated errno."""
     process = k.process[p]

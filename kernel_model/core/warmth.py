@@ -34,14 +34,14 @@ with itself: a footprint is never larger than the cache, and those of a thread t
 
 from __future__ import annotations
 
-from jit.hot import hot
+from jit.hot import hot, rare
 from kernel_model.core.billing import charge, trace
 from kernel_model.core.lists import first, prepend, unlink
 from kernel_model.core.prices import IN_REFILL, REFILL_LINE
 from kernel_model.core.tables import NONE, Q_WARM, X_REFILL, Tables
 
 
-@hot
+@rare
 def use(k: Tables, c: int, account: int, f: int) -> int:
     """Footprint `f` is used on core `c`: charge `account` what has to be brought in; return how many lines that is."""
     missing = bring_in(k, c, f)
