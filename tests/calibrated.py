@@ -29,4 +29,9 @@ GIVEN: Final[Mapping[str, Measured]] = {name: Measured(1.0, 0.9, 1.2) for name i
 
 def profile(given: Mapping[str, Measured] = GIVEN) -> costs.Profile:
     """Return the profile of a machine with these primitives."""
-    return costs.parse(writing.toml(given, rounds=11))
+    return costs.parse(text(given))
+
+
+def text(given: Mapping[str, Measured] = GIVEN) -> str:
+    """Return it as its file."""
+    return writing.toml(given, rounds=11)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
+from pathlib import Path
 
 import calibrated
 import numpy as np
 import pytest
 
+from benchmarks import validation
 from kernel_model.calibration import system
 from kernel_model.calibration.samples import Measured
 from kernel_model.linux import bystanders, chains, loads, open_loop
@@ -123,3 +127,38 @@ def test_numba_who_measured_before_all_others_is_as_they_are_afterwards() -> Non
     with system.preceding():
         assert os.sched_getscheduler(0) == (os.SCHED_FIFO if system.may_precede() else os.SCHED_OTHER)
     assert os.sched_getscheduler(0) == os.SCHED_OTHER
+
+
+def test_where_bpf_is_forbidden_the_script_says_so_and_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(chains, "forbidden", lambda: "bpf(2) refuses a trivial program: Operation not permitted")
+    monkeypatch.setattr("sys.argv", ["validation", "xrp", *validation.LIVE, "--out", str(tmp_path / "predictions")])
+    assert validation.main() == 0
+    said = capsys.readouterr().out
+    assert "not run: bpf(2) refuses" in said
+    assert "B-tree depth 10" in said
+
+
+@live
+def test_numba_the_profile_and_all_predictions_are_frozen_before_the_first_chain(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = validation.Record(tmp_path / "predictions")
+    profile = calibrated.profile(SLOW)
+    seen: list[str] = []
+
+    def first(*_given: object, **_named: object) -> dict[str, Measured]:
+        seen.append(capsys.readouterr().out)
+        raise InterruptedError
+
+    monkeypatch.setattr(validation.calibrate, "calibrate", lambda _rounds: calibrated.text(SLOW))
+    monkeypatch.setattr(loads, "plans", lambda _profile: [])
+    monkeypatch.setattr(chains, "measure", first)
+    with pytest.raises(InterruptedError):
+        validation.live(record, validation.LIVE, 3, 1)
+    assert profile.digest in seen[0]
+    frozen = record.path.read_text().splitlines()
+    assert len(frozen) == len(validation.LIVE)
+    assert all(hashlib.sha256(line.encode()).hexdigest() in seen[0] for line in frozen)
+    assert all(json.loads(line)["rests_on"] == {profile.name: profile.digest} for line in frozen)
