@@ -209,7 +209,7 @@ class WildKernel:
             activation=draw.choice(("eager", "eager", "deferred", "auto", "auto", "off")),
             locks=draw.choice(("one", "core")), eager_ns=draw.choice((5_000, 300, 100)),
             fuel_ns=draw.choice((100_000, 3_000, 700)), trace=True,
-            prices=None if priced < 0.3 else {} if priced < 0.5 else {k: 1000 * v for k, v in PRICES.items()},
+            prices=None if priced < 0.4 else {k: 1000 * v for k, v in PRICES.items()},
         )  # fmt: skip
         self.contexts: list[Context] = []
         if draw.random() < 0.5:

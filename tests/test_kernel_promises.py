@@ -407,3 +407,36 @@ def test_a_reply_right_in_the_slot_of_a_promise_that_cannot_be_made_is_lost_and_
     kernel.run()
     assert kinds == ["broken"]
     assert client.log == [(0, "Call", (1, "peer_died", -104, b""))]
+
+
+@pytest.mark.parametrize("how", ["revoke", "kill"])
+def test_what_would_go_when_another_is_taken_back_is_taken_back_with_it(how: str) -> None:
+    """Two wait at one capability, the first for an argument, the second behind it; both are ended in one section."""
+    kernel = free(cores=3)
+    file = kernel.endpoint("file", capacity=8)
+    slow = kernel.server("slow", reply=bytes(8), service_ns=900, core=1)
+    seen: list[int] = []
+
+    def files(_kernel: Kernel, _me: Process) -> Script:
+        yield compute(400)
+        request = yield receive()
+        while request is not None:
+            seen.append(request.tag)
+            request = yield reply(bytes(8))
+
+    kernel.process("files", files, endpoint=file, core=2)
+    steps = [submit(slow, tag=1), submit(file, tag=2, body=bytes(8), wires=(Wire(0),)), submit(file, tag=3),
+             submit(file, tag=4)]  # fmt: skip
+    client = Teller(kernel, [pipeline(*steps), wait(4)])
+    kernel.run(100)
+    if how == "revoke":
+        kernel.revoke(file)
+    else:
+        kernel.kill(client.process)
+    kernel.run()
+    assert seen == []
+    assert kernel.statistics.requests_in_flight == kernel.statistics.operations_in_flight == 0
+    if how == "revoke":
+        assert sorted(one[:2] for one in client.log[-1][2]) == [
+            (1, "replied"), (2, "cancelled"), (3, "cancelled"), (4, "cancelled")
+        ]  # fmt: skip

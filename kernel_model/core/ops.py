@@ -67,6 +67,7 @@ from kernel_model.core.tables import (
     R_RINGED,
     R_SUBMITTING,
     R_WAITING,
+    R_WORK,
     RECEIVING,
     REFUSED,
     REPLIED,
@@ -326,6 +327,9 @@ def withdraw(k: Tables, r: int, outcome: int) -> None:
         free_place(k, r)
     elif state == R_WAITING:
         stop_waiting_for(k, r)
+    elif state == R_WORK:  # it has just been let go by another that was taken back
+        unlink(k, Q_WORK, k.request, r)
+        free_place(k, r)
     elif state == R_RECEIVED:
         void_right(k, r)
     elif state == R_RINGED:
@@ -339,7 +343,7 @@ def is_under_way(k: Tables, r: int) -> bool:
     request = k.request[r]
     state = request["state"]
     waits = state in (R_QUEUED, R_CALLER, R_HELD, R_RECEIVED, R_WAITING, R_SUBMITTING, R_ARRIVING, R_LINKED,
-                      R_RINGED)  # fmt: skip
+                      R_RINGED, R_WORK)  # fmt: skip
     return bool(waits and request["outcome"] == NO_OUTCOME)
 
 
