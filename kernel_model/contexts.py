@@ -85,6 +85,16 @@ def add_context(kernel: Kernel, budget_ns: float, period_ns: float, name: str) -
     return Context(name, row, budget_ns, period_ns)
 
 
+def start_empty(kernel: Kernel, context: Context) -> None:
+    """Let a new context have its first budget one period from now.
+
+    So it is in a restored application: what its threads have drawn in the last period before they were saved is not
+    known here, and nobody is to have more time by being saved and restored again and again.
+    """
+    first = kernel.tables.context[context.row]["first"]
+    kernel.tables.refill[first]["time"] = kernel.now_ps + round(context.period_ns * PS)
+
+
 def uses(simulation: Simulation, contexts: Iterable[Context]) -> dict[str, Use]:
     """Return what each context has used, by name. See `Kernel.contexts`."""
     rows = {UNLIMITED_NAME: UNLIMITED, **{context.name: context.row for context in contexts}}

@@ -328,3 +328,21 @@ def test_the_example_of_the_page_on_persistence_runs(tmp_path: Path, monkeypatch
     (example,) = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     monkeypatch.chdir(tmp_path)
     exec(compile(example, "docs/persistence.md", "exec"), {})
+
+
+def test_budgets_restart_empty(tmp_path: Path) -> None:
+    """Nobody has more time by being restored: the first budget comes a period after it."""
+    kernel = Kernel(prices={}, engine="python")
+    busy = kernel.script("busy", [Compute(10_000)], context=kernel.context(300, 1_000))
+    kernel.run(2_500)
+    kernel.save(Application("busy", (busy,)), tmp_path / "busy")
+    other = Kernel(prices={}, engine="python")
+    other.run(500)
+    other.restore(tmp_path / "busy")
+    other.run(1_499)
+    assert other.contexts["context1"].user_ps == 0
+    other.run(1_900)
+    assert other.contexts["context1"].user_ps == 300_000
+    other.run(60_000)
+    assert kernel.accounts["busy"].ns["user"] == 900
+    assert other.accounts["busy"].ns["user"] == 10_000  # carried along, and what was left

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from grafting.diagnostics import GraftError, fail
-from kernel_model.contexts import Context
+from kernel_model.contexts import Context, start_empty
 from kernel_model.core import chance, scripts, servers, tables
 from kernel_model.core.tables import NEVER, NONE
 from kernel_model.footprints import working_set_of
@@ -215,6 +215,7 @@ class Maker:
         if name not in self.contexts:
             free = name if name not in self.kernel.contexts else None
             self.contexts[name] = self.kernel.context(budget / PS, period / PS, free)
+            start_empty(self.kernel, self.contexts[name])
         return self.contexts[name]
 
     def _server(self, name: str, given: Mapping[str, Any], common: dict[str, Any]) -> Server:
