@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from typing import Any, Literal
 
 import pytest
 from kernel_scenarios import Scenario
+from kernels import verified
+from test_kernel_ops import Teller
 
-from kernel_model import Kernel
+from kernel_model import Kernel, Process
 from kernel_model.core import tables
 from kernel_model.core.lists import first
 from kernel_model.core.requests import first_own, first_sent, next_own
+from kernel_model.hosting import REPLY_RIGHT, Script, call, cancel, compute, receive, submit, wait
 
 END = 30_000.0
 
@@ -139,3 +143,83 @@ def test_killing_everybody_leaves_nothing() -> None:
         assert k.pool[tables.P_COMPLETION]["free"] == len(k.completion)
         alive = len(k.capability) - int(k.pool[tables.P_CAPABILITY]["free"])
         assert alive == kernel.storage.used["endpoint"]  # their roots
+
+
+# --- who is first, and whose hope was the last ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("locks", ["one", "core"])
+@pytest.mark.parametrize(
+    ("after", "told", "outcome"),
+    [
+        (40, 0, (1, "cancelled", -125, b"")),
+        (60, -2, (1, "timed_out", -110, b"")),
+        (160, -2, (1, "timed_out", -110, b"")),
+    ],
+)
+def test_of_cancel_timeout_and_reply_the_first_with_the_lock_wins_and_the_rest_is_dropped(
+    locks: Literal["one", "core"], after: int, told: int, outcome: tuple[Any, ...]
+) -> None:
+    """The deadline is at 50, the server, on another core, replies at 100 to nobody and serves the next."""
+    kernel = Kernel(prices={}, engine="python", cores=2, locks=locks)
+    disk = kernel.server("disk", reply=b"ok", service_ns=100, core=1)
+    teller = Teller(
+        kernel, [submit(disk, tag=1, deadline_ns=50), compute(after), cancel(1), wait(1), call(disk, tag=2)]
+    )
+    kernel.run()
+    assert teller.log[2][2] == told
+    assert teller.log[3][2] == [outcome]
+    assert teller.log[4][0] == max(after, 100) + 100
+    assert kernel.statistics.operations_completed == kernel.statistics.requests_ended == 2
+
+
+@pytest.mark.parametrize("received", [True, False])
+def test_a_reply_right_that_has_moved_is_lost_with_its_new_holder(received: bool) -> None:
+    """It was sent on in a message, which the other server has received, or not yet, when it is killed."""
+    kernel = Kernel(prices={}, engine="python", cores=3)
+    first, second = kernel.endpoint("first"), kernel.endpoint("second")
+
+    def server(_kernel: Kernel, _me: Process) -> Script:
+        yield receive()
+        yield submit(second, caps=(REPLY_RIGHT,))
+        yield receive()
+
+    def holder(_kernel: Kernel, _me: Process) -> Script:
+        if received:
+            request = yield receive(slots=1)
+            assert [cap.kind for cap in request.caps] == ["reply"]
+        yield compute(10_000)
+
+    kernel.process("server", server, endpoint=first, core=1)
+    other = kernel.process("holder", holder, endpoint=second, core=2)
+    client = Teller(kernel, [call(first, tag=1)])
+    kernel.run(500)
+    assert client.log == []
+    kernel.kill(other)
+    kernel.run()
+    assert client.log == [(500, "Call", (1, "peer_died", -104, b""))]
+
+
+def test_a_timer_that_is_taken_back_may_have_been_the_last_hope_of_another_operation() -> None:
+    """The first reply is consumed and leaves a timer; the second takes the timer back: the first operation starved."""
+    arm_or_cancel = """
+        r6 = *(u64 *)(r1 + 16)
+        r1 = 5
+        if r6 == 1 goto arm
+        call 1005
+        r0 = 0
+        exit
+    arm:
+        r2 = 5000
+        call 1004
+        r0 = 1
+        exit
+    """
+    kernel = Kernel(prices={}, engine="python", cores=2)
+    disk = kernel.server("disk", reply=b"ok", service_ns=100, core=1)
+    teller = Teller(kernel, [submit(disk, tag=1), submit(disk, tag=2), wait(2)])
+    graft = verified({"reply": arm_or_cancel, "timer": "r0 = 0\nexit"})
+    kernel.attach(graft, to=teller.process, slots={"disk": disk})
+    kernel.run()
+    assert teller.log[-1] == (200, "Wait", [(2, "replied", 0, b"ok"), (1, "starved", -61, b"")])
+    assert kernel.statistics.starved == 1
