@@ -332,7 +332,8 @@ class Census:
                 into.add(w)
                 w = int(k.wire[w]["sister"])
             assert into == feeds[r], "wires into a request"
-            if x != NONE and k.parcel[x]["awaiting"] > 0 and self.place[r] != "reject":
+            goes_on = self.place[r] != "reject" and k.request[r]["outcome"] == tables.NO_OUTCOME
+            if x != NONE and k.parcel[x]["awaiting"] > 0 and goes_on:
                 assert k.parcel[x]["awaiting"] == len(into), "wires that are waited for"
 
     def bodies(self) -> None:
