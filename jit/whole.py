@@ -5,7 +5,7 @@ again, which for a deep call graph is most of the time that compiling takes; and
 to suit its only caller. Here each function is translated once (`jit.translate`: numba finds the types and writes LLVM's
 IR), all into one module of which only the entry points are visible from outside. Then LLVM optimises the whole once, as
 it would a program in C: it sees every call, drops error paths that cannot be taken, inlines what is small or is called
-from one place.
+from one place, except what is marked `rare`: that is put where it takes no room among what is hot.
 
     program = compiled(simulate, "k", sample, {"advance": 2, "settle": 1})
     program.advance(tables, until, max_events)

@@ -1,5 +1,6 @@
 """Whole-program compilation: the program in machine code does what its source says, and stale code is not found."""
 
+import re
 from types import ModuleType
 
 import numpy as np
@@ -8,7 +9,7 @@ import whole_program
 from whole_program import Outer, bits, clear, mix, tables, turn, walk
 
 from grafting.diagnostics import InternalError
-from jit import whole
+from jit import translate, whole
 from jit.hot import hot
 from jit.words import u64
 
@@ -53,6 +54,12 @@ def test_numba_a_sum_of_a_signed_and_an_unsigned_word_is_refused() -> None:
 
     with pytest.raises(InternalError, match="became floats"):
         translate.program(module, "k", tables(), {"mixed": 1})
+
+
+def test_rare_functions_are_found_by_their_names() -> None:
+    (rare,) = whole._rare(whole_program)
+    (program, *_) = translate.program(whole_program, "k", tables(), {"walk": 2})
+    assert len(re.findall(rf'^define [^@]*@"?{rare}', program, re.MULTILINE)) == 1
 
 
 def test_code_sees_the_tables_where_they_are() -> None:

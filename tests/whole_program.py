@@ -6,10 +6,11 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from jit.hot import constant, hot, inlined
+from jit.hot import constant, hot, inlined, rare
 from jit.words import bit_length, i64, load64, store64, u64
 
 STEP: Final = 3
+FAR: Final = 40
 TOP: Final = constant(1 << 63)
 ITEM = np.dtype(
     [("value", np.int64), ("next", np.int64), ("word", np.uint64), ("small", np.uint8), ("short", np.int16)]
@@ -50,6 +51,12 @@ def bump(table: Any, row: int) -> int:
     return int(item["next"])
 
 
+@rare
+def overflow(k: Outer, row: int) -> None:
+    """What a walk hardly ever comes to."""
+    k.grid[0, 0] -= row
+
+
 @hot
 def walk(k: Outer, first: int, limit: int) -> tuple[int, int]:
     """Follow the list from `first` for at most `limit` items; return (items, sum of values)."""
@@ -59,6 +66,8 @@ def walk(k: Outer, first: int, limit: int) -> tuple[int, int]:
         total += k.items[row]["value"]
         add(k, row % k.grid.shape[0], seen % STEP, k.items[row]["value"])
         seen += 1
+        if k.items[row]["value"] > FAR:
+            overflow(k, row)
         row = bump(k.items, row)
     return seen, total
 
