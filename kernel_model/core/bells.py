@@ -20,6 +20,7 @@ from jit.hot import hot
 from kernel_model.core.billing import charge, payer
 from kernel_model.core.foretelling import set_lead
 from kernel_model.core.heap import set_timer
+from kernel_model.core.library import is_posted
 from kernel_model.core.lists import first, unlink
 from kernel_model.core.locks import touch
 from kernel_model.core.ops import receive
@@ -31,7 +32,6 @@ from kernel_model.core.tables import (
     NEVER,
     NONE,
     Q_CALLERS,
-    Q_COMPLETIONS,
     Q_RECEIVERS,
     Q_REQUESTS,
     RECEIVING,
@@ -96,7 +96,7 @@ def rest(k: Tables, p: int) -> None:
         side["rung"] = 0
     elif process["endpoint"] != NONE:
         receive(k, p, process["endpoint"])
-    elif first(k, process["queues"] + Q_COMPLETIONS) == NONE and process["b"] > k.meter[0]["now"]:
+    elif not is_posted(k, p) and process["b"] > k.meter[0]["now"]:
         process["state"] = WAITING
         process["wait_for"] = ONE
         if process["b"] < NEVER:

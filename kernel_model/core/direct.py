@@ -33,6 +33,7 @@ from kernel_model.core.billing import trace
 from kernel_model.core.jobs import finish_job
 from kernel_model.core.library import (
     digest,
+    is_posted,
     is_visible,
     may_begin,
     next_job,
@@ -171,8 +172,7 @@ def take_answer(k: Tables, p: int) -> bool:
 @hot
 def is_told(k: Tables, p: int) -> bool:
     """Whether the kernel has posted a completion that client `p` can see."""
-    c = first(k, k.process[p]["queues"] + Q_COMPLETIONS)
-    return c != NONE and is_visible(k, c)
+    return is_posted(k, p) and is_visible(k, first(k, k.process[p]["queues"] + Q_COMPLETIONS))
 
 
 @hot

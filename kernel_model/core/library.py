@@ -291,11 +291,20 @@ def is_behind(k: Tables, p: int) -> bool:
 
 
 @hot
+def is_posted(k: Tables, p: int) -> bool:
+    """Whether a completion stands in the queue of process `p`, and not merely behind it."""
+    process = k.process[p]
+    if first(k, process["queues"] + Q_COMPLETIONS) == NONE:
+        return False
+    return bool(process["cq_behind"] == 0 or not is_behind(k, p))
+
+
+@hot
 def reap(k: Tables, p: int) -> bool:
     """Take the oldest completion from the queue, without a crossing, and deal with it; whether there was one."""
     process = k.process[p]
     c = first(k, process["queues"] + Q_COMPLETIONS)
-    if c == NONE or not is_visible(k, c) or (process["cq_behind"] != 0 and is_behind(k, p)):
+    if not is_posted(k, p) or not is_visible(k, c):
         return False
     unlink(k, process["queues"] + Q_COMPLETIONS, k.completion, c)
     process["cq_posted"] -= 1

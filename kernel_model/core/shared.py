@@ -37,8 +37,7 @@ from kernel_model.core.activation import next_serial, open_operation
 from kernel_model.core.billing import charge, payer, request_begins, trace
 from kernel_model.core.capabilities import holds, standing
 from kernel_model.core.lists import append, pop, unlink
-from kernel_model.core.outcomes import announce, close, end_operation, retire
-from kernel_model.core.parcels import free_request
+from kernel_model.core.outcomes import announce, end_operation, let_end, retire
 from kernel_model.core.prices import COPY_BYTE, IN_COPY, IN_USER, RING_ARM, RING_LINE, RING_LOOK, RING_PUT, RING_TAKE
 from kernel_model.core.requests import first_own, join, next_own, note_received
 from kernel_model.core.room import has_completion
@@ -261,9 +260,7 @@ def put_answer(k: Tables, p: int, r: int, outcome: int, status: int) -> None:
     client["cq_posted"] += 1
     append(k, ring["queues"] + Q_ANSWERED, k.completion, c)
     ring["answered"] += 1
-    free_request(k, r)
-    k.operation[o]["outstanding"] -= 1
-    close(k, o)
+    let_end(k, r)
     if ring["client_wants"] != 0 and ring["answered"] >= ring["client_wants"]:
         ring["client_wants"] = 0
         k.side[k.process[p]["side"]]["owes"] += 1 - ring["client_bell"]
