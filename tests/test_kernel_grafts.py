@@ -446,3 +446,19 @@ def test_the_tables_of_the_machine_grow_with_the_grafts(
     for number, (graft, jobs) in enumerate(work):
         assert answers(kernel, jobs).tolist() == [4, 4]
         assert dict(kernel.map(graft, "wanted").items()) == {number: number}
+
+
+def test_a_submission_that_came_back_to_a_process_that_is_killed_leaves_nothing_of_what_it_carried() -> None:
+    kernel = Kernel(prices={"activate": 100}, engine="python", eager_ns=150)
+    disk = kernel.server("disk", reply=bytes(8))
+    teller = Teller(kernel, [])
+    for _ in range(2):
+        kernel.attach(verified({"submit": "r0 = 0\nexit"}), to=teller.process, slots={"disk": disk})
+    own = kernel.grant(disk, teller.process)
+    kernel._hosts[teller.process.row].script = teller.program([submit(disk, caps=(own,)), compute(10_000)])
+    kernel.run(5_000)
+    assert kernel.tables.process[teller.process.row]["cq_posted"] == 1
+    kernel.kill(teller.process)
+    kernel.run()
+    alive = len(kernel.tables.capability) - int(kernel.tables.pool[tables.P_CAPABILITY]["free"])
+    assert alive == kernel.storage.used["endpoint"]  # their roots

@@ -172,12 +172,10 @@ def drop_capabilities(k: Tables, x: int) -> None:
 
 
 @rare
-def let_go_landed(k: Tables, x: int) -> None:
-    """A receiver has no use for what came in parcel `x`."""
-    parcel = k.parcel[x]
-    if parcel["landed"] != 0:
-        parcel["landed"] = 0
-        drop_capabilities(k, x)
+def let_go(k: Tables, x: int) -> None:
+    """A receiver has no use for what came in parcel `x`, or for the copies in a submission that came back."""
+    k.parcel[x]["landed"] = 0
+    drop_capabilities(k, x)
 
 
 @hot
@@ -229,7 +227,7 @@ def drop_completion(k: Tables, c: int) -> None:
     """Free a completion together with the capabilities that came with it."""
     x = k.completion[c]["parcel"]
     if x != NONE:
-        let_go_landed(k, x)
+        let_go(k, x)
     give_completion(k, c)
 
 
