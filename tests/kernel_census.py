@@ -159,6 +159,7 @@ class Census:
             assert endpoint["deferred"] == arriving[e], "arrivals deferred"
             free = endpoint["capacity"] + endpoint["waiting"] - endpoint["queued"] - endpoint["reserved"]
             lost = any(k.process[p]["endpoint"] == e and k.process[p]["state"] == tables.DEAD for p in self.processes)
+            lost |= k.config[0]["activation"] in (tables.DEFERRED_MODE, tables.AUTO_MODE)
             assert free >= 0 or lost, "more in an endpoint than it has room for"  # a receiver's place goes with it
             assert not (receivers and (queued or callers)), "a receiver waits where a request does"
             assert not (callers and free > 0), "a call waits for a place that is free"

@@ -13,7 +13,8 @@ Who owns what, and what may be in flight:
                  `cq_behind` more are in the kernel's memory until there is room (`outcomes.post_further`)
     operation -> `outstanding`: its requests, timers and reservations that have not ended
     request   -> one message to one endpoint; ends in exactly one `Outcome`
-    endpoint  -> `queued` requests and `reserved` places; queued + reserved <= capacity + waiting receivers
+    endpoint  -> `queued` requests and `reserved` places; queued + reserved <= capacity + waiting receivers, but that a
+                 reserved place stays when the receiver that it counted on dies or is given a call meanwhile
 
 Time is int64 picoseconds (106 days). Tables grow between events, never during one: `simulate.advance` returns GROW
 while `POOL_RESERVE` rows of a pool are still free, so no event is ever refused for want of the model's own memory; the
