@@ -2,8 +2,8 @@
 
 numba's own functions return a status; their result, and what they raise, they store where the caller says. Each call so
 costs the caller two slots on its stack, a store to clear one and a load from it, and a test of the status, and the
-slots keep LLVM from seeing what was returned. Hot code raises nothing (`jit.hot`), so here a function of the source is
-one of LLVM's, with the same arguments and the same result.
+slots keep LLVM from seeing what was returned. Hot code raises nothing (`jit.whole`), so here a function of the source
+is one of LLVM's, with the same arguments and the same result.
 
 What numba itself has compiled (`max`, `int`, ...) is called in its own way; LLVM merges it into its callers. Where
 numba writes code to raise something (a range of step 0) there is a trap, which ends the process: what the tables hold
