@@ -95,6 +95,51 @@ def test_an_application_goes_on_elsewhere_as_if_nothing_had_happened(cut: int, t
     assert other.statistics.operations_in_flight == 0
 
 
+@pytest.mark.parametrize("open_loop", [False, True])
+@pytest.mark.parametrize("cut", [0, 400, 1500, 4000, 9500, 40_000])
+def test_a_stream_goes_on_elsewhere_as_if_nothing_had_happened(cut: int, open_loop: bool, tmp_path: Path) -> None:
+    """Two clients, each with a stream whose arguments go into its graft's map: operation for operation."""
+
+    def ends(kernel: Kernel, since: int) -> list[Any]:
+        jobs = [(time - since, *rest) for time, what, p, *rest in kernel.events() if what == "job" and time > since]
+        return sorted((time, tag, outcome) for time, tag, outcome, _ in jobs)
+
+    kernel = Kernel(prices={}, engine="python", seed=4, trace=True)
+    disk = kernel.server("disk", image=chain_image(5), block=64, service_ns=Exponential(100))
+    apps = tuple(kernel.client(name) for name in ("one", "two"))
+    for app in apps:
+        graft = kernel.attach(chase(), to=app, slots={"disk": disk})
+        kernel.stream(app, graft=graft, slot="disk", op="read", bodies=np.arange(5, dtype=np.uint64), operations=30,
+                      map="wanted", values=np.arange(7, dtype=np.uint64), in_flight=2, think_ns=Exponential(50),
+                      interval_ns=Exponential(400) if open_loop else None)  # fmt: skip
+        app.run("submit", 2)
+    kernel.run(cut)
+    kernel.save(Application("all", (*apps, disk)), tmp_path / "all")
+    at = kernel.now_ps
+    other = Kernel(prices={}, engine="python", seed=99, trace=True)
+    for number in range(3):
+        other.stream(other.client(f"other{number}"), slot=other.server(f"disk{number}", reply=b"x"), bodies=bytes(8),
+                     operations=2)  # fmt: skip
+    other.run(333)
+    begun = other.now_ps
+    other.restore(tmp_path / "all")
+    kernel.run()
+    other.run()
+    assert ends(other, begun) == ends(kernel, at)
+    assert other.statistics.operations_in_flight == 0
+
+
+def test_a_stream_is_saved_with_all_of_its_clients(tmp_path: Path) -> None:
+    kernel = Kernel(engine="python")
+    disk, both = kernel.server("disk", reply=b"x"), [kernel.client(name) for name in ("one", "two")]
+    for app in both:
+        kernel.stream(app, slot=disk, bodies=bytes(8), operations=4, in_flight=1)
+    kernel.tables.job["stream"][1] = 0  # as if they were one group
+    with pytest.raises(GraftError) as error:
+        kernel.save(Application("half", (both[0],)), tmp_path / "half")
+    assert code(error) == "G0870"
+
+
 @pytest.mark.parametrize("seed", range(14))
 def test_whatever_is_cut_the_books_of_what_goes_on_balance(seed: int, tmp_path: Path) -> None:
     scenario = Savable(seed, "python")

@@ -26,6 +26,7 @@ from kernel_model.persistence.contents import gather
 from kernel_model.persistence.made import Describer
 from kernel_model.persistence.schema import LISTS, SAVED, Body, Chain, Choice, Fresh, Instant, Plain, Queue, Ref
 from kernel_model.persistence.snapshot import Alarm, Books, Graft, Made, Outside, Run, Snapshot, Thing
+from kernel_model.persistence.streams import StreamDescriber
 
 if TYPE_CHECKING:
     from kernel_model.handles import Attachment, Process
@@ -76,7 +77,12 @@ class _Collector:
             for job in np.flatnonzero(self.k.job["owner"][: self.kernel.storage.used["job"]] == process):
                 self._name("job", int(job))
         grafts = tuple(self._graft(graft) for graft in self.grafts)
-        describer = Describer(self.kernel, self._script_capability, self._map)
+        describer = Describer(
+            self.kernel,
+            self._script_capability,
+            self._map,
+            StreamDescriber(self.kernel, self.processes, lambda job: self._name("job", job)),
+        )
         made = tuple(describer.process(process) for process in self.processes.values())
         for table in ("process", "endpoint"):
             self.pending += [(table, row) for row in self.names[table]]

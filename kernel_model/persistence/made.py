@@ -21,6 +21,7 @@ from kernel_model.core.tables import NEVER, NONE
 from kernel_model.footprints import working_set_of
 from kernel_model.handles import Endpoint, Exponential, Process, Server, Times, Uniform
 from kernel_model.persistence.snapshot import Made
+from kernel_model.persistence.streams import StreamDescriber
 from kernel_model.serving import DRAWS, Act, Append, Constant, Faults, Read, Store, Write
 
 if TYPE_CHECKING:
@@ -38,8 +39,8 @@ ACTS: Final = {servers.A_NOTHING: "nothing", servers.A_READ: "read", servers.A_W
 class Describer:
     """Describes the processes of one application; what they share is described once."""
 
-    def __init__(self, kernel: Kernel, capability_name: Any, map_name: Any) -> None:
-        self.kernel, self.k = kernel, kernel.tables
+    def __init__(self, kernel: Kernel, capability_name: Any, map_name: Any, streams: StreamDescriber) -> None:
+        self.kernel, self.k, self.streams = kernel, kernel.tables, streams
         self.capability_name, self.map_name = capability_name, map_name
         self.services: dict[int, str] = {}
         self.stores: dict[int, int] = {}  # arena offset -> number in the snapshot
@@ -49,14 +50,14 @@ class Describer:
         row = self.k.process[process.row]
         if (why := self._cannot(process, row)) is not None:
             raise fail("G0870", f"`{process.name}` cannot be saved: {why}",
-                       notes=("clients with jobs, servers, and scripts can be",))  # fmt: skip
+                       notes=("clients with jobs or streams, servers, and scripts can be",))  # fmt: skip
         common = {"core": int(row["core"]), "priority": int(row["priority"]), "context": self._context(row),
                   "working_set": working_set_of(self.kernel, process.row)}  # fmt: skip
         match int(row["behaviour"]):
             case tables.B_CLIENT | tables.B_RINGS:
                 return Made(process.name, "client", {
                     **common, "completions": int(row["cq_capacity"]), "slots": int(row["landing"]),
-                    "think": self._times(int(row["think"])),
+                    "think": self._times(int(row["think"])), "streams": self.streams.describe(process.row, self._times),
                     "rings": bool(row["ring"]), "wanted": int(row["wanted"]),
                     "patience_ps": None if row["patience"] == NEVER else int(row["patience"]),
                 })  # fmt: skip
@@ -81,9 +82,8 @@ class Describer:
             return "it works on linked or pipelined requests"
         if row["leaving"] or row["space"] != process.row:
             return "a graft of it is leaving, or it is one of a group"
-        jobs = self.k.job[: self.kernel.storage.used["job"]]
-        if ((jobs["owner"] == process.row) & (jobs["stream"] != NONE)).any():
-            return "its operations come from a stream"
+        if self.streams.is_shared_outside(process.row):
+            return "it shares a stream with a client that is not saved"
         return None
 
     def _context(self, row: Any) -> list[Any] | None:
@@ -193,7 +193,7 @@ class Maker:
             case "client":
                 client = self.kernel.client(made.name, completions=given["completions"], slots=given["slots"], **common)
                 row = self.kernel.tables.process[client.row]
-                row["think"] = NONE if given["think"] is None else self.kernel.distribution(_times(given["think"]))
+                row["think"] = NONE if given["think"] is None else self.kernel.distribution(times_of(given["think"]))
                 row["patience"] = NEVER if given["patience_ps"] is None else given["patience_ps"]
                 return client
             case "server":
@@ -228,8 +228,8 @@ class Maker:
                 name,
                 endpoint=self.endpoints[given["endpoint"]],
                 ops={-1: acts[0]} if given["every"] else acts,
-                service_ns=_times(given["work"]),
-                device_ns=0 if given["device"] is None else _times(given["device"]),
+                service_ns=times_of(given["work"]),
+                device_ns=0 if given["device"] is None else times_of(given["device"]),
                 faults=Faults(fail_rate / DRAWS, status, short_rate / DRAWS, short),
                 passive=given["passive"],
                 **common,
@@ -293,7 +293,7 @@ class Maker:
         op = next(number for number, name in ROWS.items() if name == row[0])
         match row:
             case ["think" | "sleep", times]:
-                return op, self.kernel.distribution(_times(times)), 0, 0, 0, 0
+                return op, self.kernel.distribution(times_of(times)), 0, 0, 0, 0
             case ["call" | "send", name, number, body, deadline]:
                 data = bytes.fromhex(body)
                 return op, capability(name), int(number), self.kernel.storage.store(data), len(data), int(deadline)
@@ -307,7 +307,8 @@ class Maker:
         raise ValueError(f"{row!r}")
 
 
-def _times(given: Any) -> Times:
+def times_of(given: Any) -> Times:
+    """Return the times that were described as kind and two numbers of ps."""
     kind, a, b = given
     if kind == 0:
         return float(a) / PS

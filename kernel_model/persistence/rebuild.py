@@ -33,9 +33,10 @@ from kernel_model.core.tables import NONE
 from kernel_model.handles import Attachment, Capability, Client, Jobs, Process, Server, Target
 from kernel_model.persistence.collect import COUNTS, rows_of_handlers
 from kernel_model.persistence.contents import Upgrade, spread
-from kernel_model.persistence.made import Maker
+from kernel_model.persistence.made import Maker, times_of
 from kernel_model.persistence.schema import LISTS, SAVED, Body, Chain, Choice, Fresh, Instant, Kind, Plain, Queue, Ref
 from kernel_model.persistence.snapshot import Alarm, Books, Graft, Made, Snapshot, Thing, every
+from kernel_model.persistence.streams import make_streams
 
 if TYPE_CHECKING:
     from kernel_model.kernel import Kernel
@@ -145,6 +146,8 @@ class _Rebuilder:
         for part in self.snapshot.processes:
             maker.rows(processes[part.name], part, self._script_capability)
         attached = self._make_grafts(processes)
+        make_streams(self.kernel, self.snapshot.processes, self.rows["job"],
+                     lambda given: self.kernel.distribution(times_of(given)))  # fmt: skip
         self._keep(processes, attached)
         for part in self.snapshot.processes:
             maker.mode(processes[part.name], part)
@@ -430,14 +433,7 @@ class _Rebuilder:
         if name in self.jobs:
             jobs = self.jobs[name]
             last = jobs.first + jobs.count - 1
-            waiting = [j for j in range(jobs.first, last + 1) if self.k.job[j]["state"] == tables.J_WAITING]
-            for i, j in enumerate(waiting):
-                self.k.job[j]["next"] = waiting[i + 1] if i + 1 < len(waiting) else NONE
-            row["job_next"] = waiting[0] if waiting else NONE
-            row["job_last"] = waiting[-1] if waiting else NONE
             states = self.k.job["state"][jobs.first : last + 1]
-            for number in np.flatnonzero(states == tables.J_OPEN):
-                lists.append(self.k, int(row["queues"]) + tables.Q_JOBS, self.k.job, jobs.first + int(number))
             row["open_jobs"] = int(np.count_nonzero(states == tables.J_OPEN))
             self.k.meter[0]["jobs_open"] += int(np.count_nonzero(states != tables.J_DONE))
 

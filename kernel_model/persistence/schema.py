@@ -136,8 +136,7 @@ SAVED: Final[Mapping[str, Mapping[str, Kind]]] = MappingProxyType({
         plain="stage left owed a b c result wait_for reply_status wakeups depth batch open_jobs stalled prepare "
         "abandoned r0 r1 r2 r3 r4 r5",
         choices={"state": PROCESS_STATES, "call": choice("SYS_")},
-        refs={"request": "request", "completion": "completion", "reply_parcel": "parcel", "job_next": "job",
-              "finishing": "job"},
+        refs={"request": "request", "completion": "completion", "reply_parcel": "parcel", "finishing": "job"},
         bodies={"reply_body": ("reply_length", "reply_room")},
         # the constructor's
         fresh="core priority account queues behaviour row endpoint cq_capacity passive context on think job_last "
@@ -149,7 +148,7 @@ SAVED: Final[Mapping[str, Mapping[str, Kind]]] = MappingProxyType({
         "host_job answers answer_rows batch_body batch_length batch_at batch_step batch_of leaving "
         # counted again, linked again
         "cq_posted cq_reserved cq_behind deferred entering operations",
-        none="next prev timer lead_timer side graft library held ready_at",
+        none="next prev job_next timer lead_timer side graft library held ready_at",
     ),
     "endpoint": _kinds(
         plain="alive capacity",
@@ -224,6 +223,8 @@ LISTS: Final[Mapping[str, Mapping[str, Queue | Chain]]] = MappingProxyType({
         "drafts": Queue("request", tables.Q_DRAFTS),
         "rejects": Queue("request", tables.Q_REJECTS),
         "requests": Queue("request", tables.Q_OWN, 0),
+        "jobs": Chain("job", "job_next", "next", "job_last"),
+        "open": Queue("job", tables.Q_JOBS),
         "capabilities": Chain("capability", "held", "held_next", previous="held_prev"),
     },
     "endpoint": {

@@ -58,6 +58,7 @@ class _Checker:
         self.place: dict[str, list[tuple[str, str]]] = {}  # request -> (list, its owner)
         self.in_flight = self.owners("process", "requests")
         self.held = self.owners("process", "capabilities")
+        self.counted = Counter((job.values["owner"], job.values["state"]) for _, job in every(snapshot, "job"))
         self.receiving = self.owners("endpoint", "receivers")
 
     def refuse(self, table: str, name: str, rule: str) -> GraftError:
@@ -133,6 +134,8 @@ class _Checker:
         self.once("process", "requests", "request")
         self.once("process", "capabilities", "capability")
         self.once("process", "completions", "completion")
+        self.once("process", "jobs", "job")
+        self.once("process", "open", "job")
         self.once("endpoint", "receivers", "process")
         self.once("capability", "sent", "request")
         self.once("parcel", "route", "leg")
@@ -205,9 +208,12 @@ class _Checker:
             expect(self.things["request"][hand].values["holder"] == name, "it has a request that it does not hold")
         for capability in thing.lists["capabilities"]:
             expect(self.things["capability"][capability].values["owner"] == name, "it has another's capability")
-        for field in ("job_next", "finishing"):
-            if values[field] is not None:
-                expect(self.things["job"][values[field]].values["owner"] == name, "it does another's job")
+        for list_, condition in (("jobs", "waiting"), ("open", "open")):
+            listed = [self.things["job"][job].values for job in thing.lists[list_]]
+            expect(all(job["owner"] == name and job["state"] == condition for job in listed), "it does another's job")
+            expect(len(listed) == self.counted[name, condition], "a job is not where its state says")
+        finishing = values["finishing"]
+        expect(finishing is None or self.things["job"][finishing].values["owner"] == name, "it ends another's job")
         alarmed = thing.due is not None
         expect(not alarmed or state in ("waiting", "sleeping"), "it is to be woken, but does not sleep")
 
