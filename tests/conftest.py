@@ -1,4 +1,6 @@
-"""Tests that compile with numba run in one process, so that the code is compiled once (`pytest --dist loadgroup`).
+"""What is made once for several tests is made in one process (`pytest --dist loadgroup`).
+
+Tests that compile with numba are one group; those of a file that share a fixture of its module are one each.
 
 No test sees the user's own cost profiles.
 """
@@ -26,7 +28,14 @@ COMPILING = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put them into one group."""
+    """Put each test that has one into its group."""
     for item in items:
         if any(word in item.nodeid for word in COMPILING):
             item.add_marker(pytest.mark.xdist_group("numba"))
+        elif isinstance(item, pytest.Function) and _shares_with_its_module(item):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
+def _shares_with_its_module(item: pytest.Function) -> bool:
+    fixtures = item._fixtureinfo.name2fixturedefs
+    return any(found[-1].scope == "module" for found in fixtures.values())

@@ -267,8 +267,8 @@ def test_the_examples_of_the_page_on_paging_run() -> None:
         exec(compile(example, "docs/paging.md", "exec"), {})
 
 
-def test_page_in_helps_where_something_is_known_before_the_turn() -> None:
-    found = [page_in.page_in(s, tier="python") for s in page_in.settings(turns=9)]
+def test_numba_page_in_helps_where_something_is_known_before_the_turn() -> None:
+    found = [page_in.page_in(s, tier="numba") for s in page_in.settings(turns=9)]
     by = {(result.setting.workload, result.setting.ahead): result for result in found}
     for ahead in ("hint", "graft"):
         assert by["periodic", ahead].latency.p50 < by["periodic", "fault"].latency.p50 / 3

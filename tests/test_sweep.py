@@ -239,7 +239,7 @@ def test_an_ending_that_is_no_table_is_refused(name: str) -> None:
         tabular.require(Path(name))
 
 
-def test_the_command_writes_a_table_and_goes_on_from_its_journal(tmp_path: Path) -> None:
+def test_numba_the_command_writes_a_table_and_goes_on_from_its_journal(tmp_path: Path) -> None:
     output = tmp_path / "out.json"
     arguments = ["sweep", "hops=1,2", "operations=2", "mechanism=call,graft", "--jobs", "1", "-o", str(output)]
     first = CliRunner().invoke(cli.main, arguments)
