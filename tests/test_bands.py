@@ -101,7 +101,7 @@ SAME_CORE = [topology for topology in TOPOLOGIES if topology.core is Core.SAME]
 LOOKING_UP = [  # what does look-ups, and on one core
     (mechanism, topology)
     for topology in SAME_CORE
-    for workload in [catalogue.make(Point(hops=1, servers=topology.servers.value, serving=topology.serving.value,
+    for workload in [catalogue.make(Point(hops=3, servers=topology.servers.value, serving=topology.serving.value,
                                           operations=1))]
     for mechanism in ALL
     if mechanism.unable(workload, 1) is None

@@ -17,6 +17,7 @@ from kernel_model.mechanisms import ALL
 from kernel_model.mechanisms.counts import NAMES
 from kernel_model.mechanisms.equality import HANDLERS, IN_SUM, PER_ACCOUNT, SHARED, WORK_ONLY, unequal
 from kernel_model.mechanisms.fates import Fate, fate_of
+from kernel_model.mechanisms.scenario import CannotExpress
 from kernel_model.results import report
 from kernel_model.results.comparison import Comparison
 from kernel_model.results.outcome import Outcome
@@ -103,6 +104,26 @@ def test_no_difference_is_printed_that_was_not_foretold_with_its_reason(workload
     names = tuple(mechanism.name for mechanism in ALL)
     for place in ("same", "other"):
         assert compared(Point(workload=workload, operations=5, cores=3, place=place), *names).misses == ()  # type: ignore[arg-type]
+
+
+def test_a_graft_that_looks_at_submissions_is_not_for_servers_that_pass_requests_on() -> None:
+    """A fold of one block is a chain; its `submit` handler has no event in a server."""
+    (row,) = compared(Point(workload="fold", hops=1, operations=2), "server").rows
+    assert isinstance(row.result, CannotExpress)
+    assert "the graft looks at what its client submits" in row.result.reason
+
+
+def test_a_graft_at_an_endpoint_that_is_not_asked_leaves_the_work_to_its_server() -> None:
+    cache = Point(workload="cache", operations=8, activation="off")
+    comparison = compared(cache, "call", "graft")
+    assert comparison.misses == ()
+    assert "nothing answers it but its server" in said(comparison)
+
+
+def test_all_mechanisms_meet_the_same_draws() -> None:
+    """Which of its requests a server fails is drawn from its own stream, whatever else the mechanism has made."""
+    point = Point(workload="retry", operations=12, failures=0.5, seed=26, cores=2)
+    assert compared(point, "call", "rings", "rings/sqpoll", "hosted", "graft").misses == ()
 
 
 def test_late_replies_are_not_shown_to_a_graft_and_that_is_foretold() -> None:

@@ -28,7 +28,7 @@ from typing import Final
 from jit.hot import hot
 from kernel_model.core.activation import ON_SUBMIT, handler_for
 from kernel_model.core.billing import charge, payer
-from kernel_model.core.capabilities import address, check_capability, holds
+from kernel_model.core.capabilities import address, check_capability, may_use
 from kernel_model.core.jobs import close_job, open_job
 from kernel_model.core.leaving import hand_back
 from kernel_model.core.library import call_step, digest, vet
@@ -138,7 +138,7 @@ def is_for_itself(k: Tables, p: int, r: int) -> bool:
     if k.request[r]["holder"] == p:
         return True
     c = k.request[r]["capability"]
-    return holds(k, p, c) and check_capability(k, c) == DONE and k.capability[c]["endpoint"] == process["endpoint"]
+    return may_use(k, p, r) and check_capability(k, c) == DONE and k.capability[c]["endpoint"] == process["endpoint"]
 
 
 @hot

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from grafting.hooks import Event
 from kernel_model.experiments.point import Point
 from kernel_model.experiments.preparation import cache_of, completed, profile_of, scenario_of
 from kernel_model.experiments.warmth import with_refills
@@ -43,8 +44,12 @@ def foretell(points: Iterable[Point]) -> tuple[Foretold, ...]:
 def _foretold(point: Point) -> Foretold:
     mechanism, workload = mechanism_of(point.mechanism), catalogue.make(point)
     unable = mechanism.unable(workload, point.core_count)
-    found = unable or predicted(point, workload, mechanism, lambda: scenario_of(point).verified)
-    return Foretold(point, found, equality(point, workload, mechanism))
+
+    def graft() -> Verified:
+        return scenario_of(point).verified
+
+    found = unable or predicted(point, workload, mechanism, graft)
+    return Foretold(point, found, equality(point, workload, mechanism, graft))
 
 
 def predicted(point: Point, workload: Workload, mechanism: Mechanism, graft: Callable[[], Verified]) -> Prediction:
@@ -64,13 +69,14 @@ BY_THE_SENDER = (
     "who sent a message pays for the `request` handler in the kernel, whose answer is copied once; a server that runs "
     "it pays itself, and its reply is copied a second time"
 )
+QUEUED = "what the kernel cannot show a `request` handler is queued, and nothing answers it but its server"
 FIRST_TO_ASK = "who asks first for a value that is not held yet is a matter of time"
 LATE = "a reply that comes when its operation is over is not shown to a handler; by round trips each has one of its own"
 IN_ANY_ORDER = "what a handler does with a reply depends on which have come before, and several servers work at once"
 IN_GROUPS = "which operations a handler ends together is a matter of time"
 
 
-def equality(point: Point, workload: Workload, mechanism: Mechanism) -> Rule:
+def equality(point: Point, workload: Workload, mechanism: Mechanism, graft: Callable[[], Verified]) -> Rule:
     """Return what must be equal to the round trip's at a point, and for what reasons not all of it.
 
     What is equal by account in general is equal in sum where whoever runs is charged for a handler; and where several
@@ -86,7 +92,7 @@ def equality(point: Point, workload: Workload, mechanism: Mechanism) -> Rule:
     if at_once and failing:
         return rule.but(FAILING, free=ALL)
     if workload.seat is Seat.SERVER:
-        return _at_the_endpoint(rule, mechanism, at_once)
+        return _at_the_endpoint(rule, mechanism, at_once, lambda: _is_queued(point, graft()))
     if workload.depth > 1:
         rule = rule.but(IN_GROUPS, free=HANDLERS)
     if not mechanism.overlaps:
@@ -99,10 +105,18 @@ def equality(point: Point, workload: Workload, mechanism: Mechanism) -> Rule:
     return rule
 
 
-def _at_the_endpoint(rule: Rule, mechanism: Mechanism, at_once: bool) -> Rule:
+def _is_queued(point: Point, graft: Verified) -> bool:
+    """Whether a graft at an endpoint is not asked in the kernel: then the request is queued in the ordinary way."""
+    where = fates.fates(graft, profile_of(point.profile), point.activation, point.engine, Event.REQUEST)
+    return fates.Fate.IN_CLIENT in where
+
+
+def _at_the_endpoint(rule: Rule, mechanism: Mechanism, at_once: bool, is_queued: Callable[[], bool]) -> Rule:
     """Return the rule where the graft is for the events of the server."""
     if mechanism.equal == WORK_ONLY:
         return rule.but(UNANSWERED, more=WORK)
+    if mechanism.in_kernel and is_queued():
+        return rule.but(QUEUED, free=ALL)
     if mechanism.in_kernel:
         rule = rule.but(BY_THE_SENDER, fewer=TRANSFERS)
     return rule.but(FIRST_TO_ASK, free=ALL) if at_once else rule

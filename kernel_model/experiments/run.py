@@ -88,7 +88,7 @@ def measure(
         return unable
     profile = profile_of(point.profile)
     foretold = predicted(point, scenario.workload, mechanism, lambda: scenario.verified)
-    equal = equality(point, scenario.workload, mechanism)
+    equal = equality(point, scenario.workload, mechanism, lambda: scenario.verified)
 
     def at(prices: Profile) -> Outcome:
         kernel, stage = build(point, scenario, mechanism, prices, tier)

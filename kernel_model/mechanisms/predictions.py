@@ -91,6 +91,8 @@ def never_sends_twice(workload: Workload) -> CannotExpress | None:
         return CannotExpress("requests that are under way at once would need several rights to reply to the client")
     if workload.plan.recovers:
         return CannotExpress("a server cannot pause before it passes a request on")
+    if workload.vets:
+        return CannotExpress("the graft looks at what its client submits, and a server sees only what arrives")
     return moved(workload)
 
 

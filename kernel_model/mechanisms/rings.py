@@ -14,6 +14,7 @@ The core that polls is charged under `spin`, from the start of the run to its en
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from kernel_model.mechanisms.counts import Counts, Prediction
@@ -57,10 +58,10 @@ def build(kernel: Kernel, scenario: Scenario) -> Stage:
 
 
 def build_polled(kernel: Kernel, scenario: Scenario) -> Stage:
-    """The same with a polling thread on the last core."""
-    poller = kernel.poller(core=kernel.cores - 1)
+    """The same with a polling thread on the last core, made last: so the servers draw what they draw for all others."""
     depth = in_flight(scenario.workload)
-    return stage_in_clients(kernel, scenario, mode="polled", depth=depth, wait=wanted(scenario), poller=poller)
+    stage = stage_in_clients(kernel, scenario, mode="polled", depth=depth, wait=wanted(scenario))
+    return replace(stage, poller=kernel.poller(core=kernel.cores - 1))
 
 
 def wanted(scenario: Scenario) -> int:
