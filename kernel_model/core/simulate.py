@@ -140,6 +140,10 @@ def core_event(k: Tables, c: int) -> int:
     if core["ipi_at"] <= k.meter[0]["now"] or out_of_budget(k, c):
         interrupt(k, c)
         return NONE
+    process = k.process[core["process"]]
+    if process["left"] > 0 and process["spinning"] == 0:
+        enter_burst(k, c)  # its slice was over, but what was due meanwhile has joined it: the burst goes on
+        return NONE
     return step(k, c)
 
 
