@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ SAMPLES = Path(__file__).resolve().parents[1] / "samples"
 LINE = 64
 SMALL = Cache(64 * LINE, LINE, 8 * LINE)  # 64 lines; 8 of every process
 HOPS, OPERATIONS = 4, 10
+ON_ONE_CORE = [seed for seed in range(60) if random.Random(seed).choice((1, 1, 2, 3)) == 1]  # a scenario's first draw
 HOG: list[Row] = [Compute(1_000_000), Jump(0)]
 
 
@@ -149,10 +151,11 @@ def test_what_moves_to_another_core_is_cold_there_each_time() -> None:
     assert near.endpoint is not far.endpoint
 
 
-@pytest.mark.parametrize("seed", [seed for seed in range(60) if Scenario(seed, "python").cores == 1][:16])
+@pytest.mark.parametrize("seed", ON_ONE_CORE[:12])
 def test_what_is_charged_is_what_an_lru_stack_of_the_same_uses_misses(seed: int) -> None:
     scenario = Scenario(seed, "python", caches=Cache(2048, 64, 512))
-    k, stack = scenario.kernel.tables, Stack(scenario.kernel)
+    stack = Stack(scenario.kernel)
+    assert scenario.cores == 1
     scenario.kernel.run(30_000.0)
     k = scenario.kernel.tables
     expected, seen = [], []
@@ -191,7 +194,7 @@ class Stack:
 # --- bounds -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", range(0, 48, 3))
+@pytest.mark.parametrize("seed", range(0, 48, 6))
 def test_a_run_is_charged_no_more_than_its_switches_and_activations_at_the_largest_footprint(seed: int) -> None:
     scenario = Scenario(seed, "python", caches=Cache(2048, 64, 512))
     scenario.run()
@@ -203,7 +206,7 @@ def test_a_run_is_charged_no_more_than_its_switches_and_activations_at_the_large
     assert done.count("refill_line") <= uses * int(kernel.tables.footprint["lines"].max())
 
 
-@pytest.mark.parametrize("seed", range(1, 49, 3))
+@pytest.mark.parametrize("seed", range(1, 49, 6))
 def test_no_activation_takes_longer_than_its_bound_which_holds_a_refill(seed: int) -> None:
     scenario = Scenario(seed, "python", profile="sel4-skylake", caches=Cache(2048, 64, 512))
     scenario.run()
@@ -391,6 +394,13 @@ def test_working_sets_beyond_the_cache_are_charged_and_not_foretold() -> None:
     assert low < graft.summary.p50 < high
 
 
+def test_two_sets_that_just_fit_are_foretold_to_cost_nothing() -> None:
+    for name in ("call", "graft", "async"):
+        outcome = plain(workload="list", hops=4, working_set=120_000, mechanism=name)
+        assert outcome.counts.refills == outcome.predicted.counts.refills == 0
+        assert "refills" not in outcome.predicted.unknown
+
+
 def test_a_bystander_with_a_large_set_makes_every_operation_dearer() -> None:
     small, large = (plain(workload="bystander", bystander_set=size) for size in (4096, 1 << 20))
     assert small.counts.refills == 0 < large.counts.refills
@@ -399,8 +409,12 @@ def test_a_bystander_with_a_large_set_makes_every_operation_dearer() -> None:
 
 def test_a_handler_that_may_be_cold_for_too_long_is_foretold_not_to_be_eager() -> None:
     outcome = plain(workload="btree", hops=4)
-    assert "not eager" in outcome.predicted.why
     assert outcome.counts.kernel_activations == 0 < outcome.counts.user_activations
+    assert outcome.predicted.counts == outcome.counts
+    assert outcome.as_predicted
+    native = plain(workload="btree", hops=4, engine="native")
+    assert native.counts.user_activations == 0 < native.counts.kernel_activations
+    assert native.as_predicted
 
 
 def test_a_working_set_where_everything_is_warm_is_refused() -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from grafting.hooks import Event
 from kernel_model.experiments.point import Point
 from kernel_model.experiments.preparation import cache_of, completed, profile_of, scenario_of
-from kernel_model.experiments.warmth import with_refills
+from kernel_model.experiments.warmth import refill_of, with_refills
 from kernel_model.mechanisms import fates, mechanism_of
 from kernel_model.mechanisms.counts import Prediction
 from kernel_model.mechanisms.equality import ALL, HANDLERS, INSTRUCTIONS, TRANSFERS, WORK, WORK_ONLY, Rule
@@ -59,8 +59,9 @@ def predicted(point: Point, workload: Workload, mechanism: Mechanism, graft: Cal
     """
     profile, prediction = profile_of(point.profile), mechanism.predict(workload)
     if mechanism.in_kernel and workload.seat is Seat.CLIENT:
-        prediction = fates.placed(prediction, workload, graft(), profile, point.activation, point.engine)
-    return with_refills(prediction, point, workload, profile, cache_of(point), graft)
+        cold = refill_of(point, profile, cache_of(point), graft)
+        prediction = fates.placed(prediction, workload, graft(), profile, point.activation, point.engine, cold)
+    return with_refills(prediction, point, workload, cache_of(point), graft)
 
 
 FAILING = "which request fails is drawn in the order in which they come, and that is a matter of time"
@@ -107,7 +108,9 @@ def equality(point: Point, workload: Workload, mechanism: Mechanism, graft: Call
 
 def _is_queued(point: Point, graft: Verified) -> bool:
     """Whether a graft at an endpoint is not asked in the kernel: then the request is queued in the ordinary way."""
-    where = fates.fates(graft, profile_of(point.profile), point.activation, point.engine, Event.REQUEST)
+    profile = profile_of(point.profile)
+    cold = refill_of(point, profile, cache_of(point), lambda: graft)
+    where = fates.fates(graft, profile, point.activation, point.engine, Event.REQUEST, cold)
     return fates.Fate.IN_CLIENT in where
 
 

@@ -57,21 +57,34 @@ def fate_of(activation: str, bound: int) -> Fate:
             return Fate.AT_ONCE if fits else Fate.IN_CLIENT
 
 
-def fates(verified: Verified, profile: Profile, activation: str, engine: str, event: Event) -> frozenset[Fate]:
-    """Return where the handlers of a graft for one kind of event run."""
+def fates(
+    verified: Verified, profile: Profile, activation: str, engine: str, event: Event, refill: int
+) -> frozenset[Fate]:
+    """Return where the handlers of a graft for one kind of event run, if each bound holds `refill` ps besides."""
     program = verified.program
     return frozenset(
-        fate_of(activation, bound_ps(program, verified.handlers[handler.name].bounds, profile.worst, engine))
+        fate_of(activation, bound_ps(program, verified.handlers[handler.name].bounds, profile.worst, engine) + refill)
         for handler in program.handlers
         if handler.hook.event is event
     )
 
 
 def placed(
-    at_once: Prediction, workload: Workload, verified: Verified, profile: Profile, activation: str, engine: str
+    at_once: Prediction,
+    workload: Workload,
+    verified: Verified,
+    profile: Profile,
+    activation: str,
+    engine: str,
+    refill: int,
 ) -> Prediction:
-    """Return the prediction for a graft of a client; `at_once`: that where all of its handlers run at once."""
-    submit, reply = (fates(verified, profile, activation, engine, event) for event in (Event.SUBMIT, Event.REPLY))
+    """Return the prediction for a graft of a client; `at_once`: that where all of its handlers run at once.
+
+    `refill`: ps, what every bound holds besides, where an activation may find its caches cold.
+    """
+    submit, reply = (
+        fates(verified, profile, activation, engine, event, refill) for event in (Event.SUBMIT, Event.REPLY)
+    )
     if len(submit | reply if workload.vets else reply) == 1:
         return _all(at_once, workload, *reply)
     if submit == frozenset({Fate.IN_CLIENT}) and reply == frozenset({Fate.AT_ONCE}):
