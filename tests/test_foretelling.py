@@ -126,6 +126,13 @@ def test_all_mechanisms_meet_the_same_draws() -> None:
     assert compared(point, "call", "rings", "rings/sqpoll", "hosted", "graft").misses == ()
 
 
+def test_an_operation_whose_fuel_may_not_suffice_is_not_foretold() -> None:
+    slow = Point(workload="fold", operations=6, clients=3, load=50e3, activation="auto", profile="mach-1993")
+    comparison = compared(slow, "call", "graft")
+    assert comparison.misses == ()
+    assert "fuel" in said(comparison)
+
+
 def test_late_replies_are_not_shown_to_a_graft_and_that_is_foretold() -> None:
     comparison = compared(QUORUM, "call", "graft")
     call, graft = (row.outcome for row in comparison.rows)

@@ -101,9 +101,16 @@ def equality(point: Point, workload: Workload, mechanism: Mechanism, graft: Call
     if workload.plan.enough < workload.steps:
         late = HANDLERS | TRANSFERS
         return rule.but(LATE, free=late) if failing else rule.but(LATE, fewer=late)
-    if workload.plan.independent and workload.steps > 1 and workload.processes > 1:
-        return rule.but(IN_ANY_ORDER, free=INSTRUCTIONS)
+    if workload.plan.independent and workload.steps > 1:
+        if workload.processes > 1:
+            return rule.but(IN_ANY_ORDER, free=INSTRUCTIONS)
+        if mechanism.in_kernel and _may_run_dry(point, workload, graft()):
+            return rule.but(fates.DRY, free=INSTRUCTIONS)
     return rule
+
+
+def _may_run_dry(point: Point, workload: Workload, graft: Verified) -> bool:
+    return fates.may_run_dry(workload, graft, profile_of(point.profile), point.activation, point.engine)
 
 
 def _is_queued(point: Point, graft: Verified) -> bool:

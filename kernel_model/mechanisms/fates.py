@@ -20,7 +20,8 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from grafting.hooks import Event
-from kernel_model.admission import EAGER_NS, bound_ps
+from kernel_model.admission import EAGER_NS, FUEL_NS, bound_ps
+from kernel_model.core.prices import EXIT
 from kernel_model.mechanisms.counts import Counts, Prediction
 from kernel_model.mechanisms.predictions import SCHEDULED, is_chain, unforeseen, whole
 from kernel_model.workloads.workload import Core, Workload
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 PS_PER_NS = 1000
 RESUBMITTED = Counts(crossings=1, submissions=1)  # by the client, after it has looked at the submission itself
 MIXED = "some handlers run in the kernel and others in the client or in a continuation, as their bounds are"
+DRY = "an operation's fuel may not cover the bounds of all its activations, and then some of them fall back"
 TOGETHER = "how many deferred events a continuation finds when it has its turn is a matter of time"
 
 
@@ -69,6 +71,20 @@ def fates(
     )
 
 
+def may_run_dry(workload: Workload, verified: Verified, profile: Profile, activation: str, engine: str) -> bool:
+    """Whether an operation's fuel may be too little for some of its activations in the kernel.
+
+    It is not if it covers the bounds of all of them together: what is left is divided among the sends, and each needs
+    its own bound and two exits.
+    """
+    program = verified.program
+    bounds = [bound_ps(program, verified.handlers[each.name].bounds, profile.worst, engine)
+              for each in program.handlers]  # fmt: skip
+    longest = max((bound for bound in bounds if fate_of(activation, bound) is not Fate.IN_CLIENT), default=0)
+    needed = longest + 2 * int(profile.worst[EXIT])
+    return longest > 0 and (workload.steps + int(workload.vets)) * needed > FUEL_NS * PS_PER_NS
+
+
 def placed(
     at_once: Prediction,
     workload: Workload,
@@ -82,6 +98,8 @@ def placed(
 
     `refill`: ps, what every bound holds besides, where an activation may find its caches cold.
     """
+    if may_run_dry(workload, verified, profile, activation, engine):
+        return unforeseen(DRY)
     submit, reply = (
         fates(verified, profile, activation, engine, event, refill) for event in (Event.SUBMIT, Event.REPLY)
     )

@@ -65,6 +65,9 @@ def whole(
         why.append("how often a client sleeps until its next operation is due depends on how long the last one took")
     elif workload.arrivals.think_ns > 0:
         each += THINKING
+        if workload.clients > 1:
+            unknown |= TIMED
+            why.append("whether a client has slept its time when it gets a core among others is a matter of time")
     if workload.clients > 1:
         unknown |= SCHEDULED
         why.append("who runs next among several clients is up to the scheduler")
