@@ -145,6 +145,12 @@ def test_whatever_is_cut_the_books_of_what_goes_on_balance(seed: int, tmp_path: 
     scenario = Savable(seed, "python")
     kernel = scenario.kernel
     kernel.run(400.0 + 7919 * seed % 5000)
+    try:
+        kernel.leave_kernel()
+    except GraftError as error:  # an event is deferred to a thread that never gets the core
+        assert error.diagnostics[0].code == "G0870"
+        assert kernel.tables.process["deferred"].any()
+        return
     chosen = [process for process in kernel.processes.values() if can_be_saved(process, tmp_path / "one")]
     assert chosen
     kernel.save(Application("all", tuple(chosen)), tmp_path / "all")
