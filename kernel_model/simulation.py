@@ -47,7 +47,7 @@ P = TypeVar("P", bound=Process)
 
 PS = 1000  # in a nanosecond
 EVENTS_AT_ONCE = 1 << 20
-EVENTS_TO_LEAVE = 1 << 14  # a moment between two entries comes within hundreds; or never, where what is deferred starves
+EVENTS_TO_LEAVE = 1 << 12  # a moment between two entries comes within hundreds, or never: what is deferred may starve
 RETRY_NS = 1_000  # after which a full endpoint is tried again, if nothing else has happened
 CHARGE_MODES = ("current", "metered", "switched")
 ACTIVATIONS = ("eager", "deferred", "auto", "off")

@@ -145,11 +145,8 @@ def test_whatever_is_cut_the_books_of_what_goes_on_balance(seed: int, tmp_path: 
     scenario = Savable(seed, "python")
     kernel = scenario.kernel
     kernel.run(400.0 + 7919 * seed % 5000)
-    try:
-        kernel.leave_kernel()
-    except GraftError as error:  # an event is deferred to a thread that never gets the core
-        assert error.diagnostics[0].code == "G0870"
-        assert kernel.tables.process["deferred"].any()
+    if not reaches_a_moment(kernel):
+        assert kernel.tables.process["deferred"].any()  # an event waits for a thread that never gets the core
         return
     chosen = [process for process in kernel.processes.values() if can_be_saved(process, tmp_path / "one")]
     assert chosen
@@ -158,6 +155,14 @@ def test_whatever_is_cut_the_books_of_what_goes_on_balance(seed: int, tmp_path: 
     restored = other.restore(tmp_path / "all")
     assert set(restored.processes) == {process.name for process in chosen}
     other.run(60_000)  # checks the books
+
+
+def reaches_a_moment(kernel: Kernel) -> bool:
+    try:
+        kernel.leave_kernel()
+    except GraftError:
+        return False
+    return True
 
 
 def can_be_saved(process: Process, path: Path) -> bool:
