@@ -222,6 +222,14 @@ def test_a_remainder_by_a_constant_stays_a_remainder() -> None:
     assert verifier.verify(compile_graft(text)).handlers["timer"]
 
 
+@pytest.mark.parametrize("use", ["msg.len as u32", "(msg.len + 1) as u16", "msg.len as u8 * 3"])
+def test_the_length_of_a_message_is_not_narrowed_before_it_is_known(use: str) -> None:
+    """The lower halves of two addresses have no difference that a verifier could know."""
+    text = f"""graft g protocol p {{ op put(v: u64) }} cap c: p state n: u64
+    on reply(msg) from c.put {{ n = ({use}) as u64 return deliver }}"""
+    assert verifier.verify(compile_graft(text)).handlers["reply/c.put"]
+
+
 # --- line info and debug information ---------------------------------------------------------------------------------
 
 SENDS = """graft g
