@@ -306,6 +306,37 @@ def test_a_timer_of_user_mode_takes_no_share_of_the_fuel_of_later_activations() 
     assert k.timer[armed[0]]["fuel"] != tables.UNSHARED
 
 
+# --- one section ------------------------------------------------------------------------------------------------------
+
+ASKS = """graft asks
+protocol block { op read(index: u64) }
+cap disk: block
+on reply(msg) from disk.read { send disk.read(msg.tag) tag msg.tag else { return deliver } return consume }
+"""
+ANSWERS = """graft answers
+protocol block { op read(index: u64) }
+serve block
+on request(msg) for read(index) { return answer msg.body[0..8] }
+"""
+
+
+def test_a_section_ends_even_where_nothing_has_a_price() -> None:
+    """Each reply is followed by a request that is answered at once: time would never bound the eager window."""
+    kernel = Kernel(prices={"activate_user": 1}, engine="python", trace=True)
+    disk, app = kernel.server("disk", reply=bytes(8), service_ns=0), kernel.client("app")
+    kernel.attach(verifier.verify(compile_graft(ANSWERS)), to=disk, slots={})
+    kernel.attach(verifier.verify(compile_graft(ASKS)), to=app, slots={"disk": disk})
+    kernel.jobs(app, slot=disk, bodies=bytes(8), count=1)
+    app.run()
+    kernel.run(until_ns=5)
+    in_section, most = 0, 0
+    for _, what, *_ in kernel.events():
+        in_section = 0 if what == "section" else in_section + (what == "activate")
+        most = max(most, in_section)
+    assert 2 < most <= tables.SECTION_STEPS + 1
+    assert kernel.statistics.fallbacks >= 1
+
+
 # --- a submission that goes on to a second graft ----------------------------------------------------------------------
 
 

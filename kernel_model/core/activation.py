@@ -73,6 +73,7 @@ from kernel_model.core.tables import (
     Q_OUTBOX,
     Q_TIMERS,
     REPLIED,
+    SECTION_STEPS,
     STATUS_OF,
     SWITCHED,
     T_DEADLINE,
@@ -224,7 +225,7 @@ def admit(k: Tables, g: int, h: int, fuel: int, x: int) -> int:
         return NOT_IN_KERNEL
     if mode == DEFERRED_MODE and not in_turn:
         return LATER
-    if meter["eager_used"] + bound > config["eager"] and not in_turn:
+    if (meter["eager_used"] + bound > config["eager"] or meter["steps"] >= SECTION_STEPS) and not in_turn:
         return LATER if mode == AUTO_MODE else OVER_EAGER
     if fuel <= bound + 2 * config["exit_cost"]:
         return OVER_FUEL
@@ -272,6 +273,7 @@ def activate(k: Tables, g: int, h: int, account: int, x: int) -> int:
     meter["in_user"] = 0
     meter["cookie"] = NONE
     meter["eager_used"] += handler["bound"]
+    meter["steps"] += ONE
     trace(k, X_ACTIVATE, g, h, meter["tag"], meter["event"])
     if config["cache_lines"] != 0:
         graft["refilled"] += use(k, meter["core"], account, graft["footprint"])

@@ -18,7 +18,7 @@ from kernel_model.core.billing import charge
 from kernel_model.core.heap import drop_timer, set_timer
 from kernel_model.core.lists import append, first, unlink
 from kernel_model.core.paging import hint
-from kernel_model.core.pools import copy_body, give_body, room_for, take_request
+from kernel_model.core.pools import copy_body, count_step, give_body, room_for, take_request
 from kernel_model.core.prices import HELPER_COPY_BYTE
 from kernel_model.core.promises import dispatch, must_wait
 from kernel_model.core.requests import finish
@@ -137,6 +137,7 @@ def set_answer(k: Tables, at: int, length: int, account: int, category: int) -> 
     meter["answer_body"] = copy_body(k, at, length)
     meter["answer_length"] = length
     meter["answer_room"] = room_for(length)
+    count_step(k, length)
     charge(k, account, category, HELPER_COPY_BYTE, length)
 
 

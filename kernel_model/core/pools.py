@@ -31,6 +31,7 @@ from kernel_model.core.tables import (
 )
 
 ONE: Final = 1
+STEP_SHIFT: Final = 14  # 16 KiB: SECTION_STEPS of them, and 64 bodies of 64 KiB, are less than ARENA_RESERVE
 
 
 @hot
@@ -103,6 +104,17 @@ def take_body(k: Tables, length: int) -> int:
     meter["arena_used"] += room
     meter["scarce"] = 1
     return int(block)
+
+
+@hot
+def count_step(k: Tables, length: int) -> None:
+    """Count a send or an answer of `length` bytes, for which an activation takes of what is free before each event.
+
+    Time bounds what the activations of one section take, where things have prices and the eager window is short. A
+    profile may have neither, and a graft whose messages a `request` graft answers at once would go on within a section
+    for ever; so after SECTION_STEPS no activation is eager any more (`activation.admit`).
+    """
+    k.meter[0]["steps"] += ONE + (length >> STEP_SHIFT)
 
 
 @hot

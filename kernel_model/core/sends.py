@@ -24,7 +24,7 @@ from kernel_model.core.billing import charge
 from kernel_model.core.capabilities import address, check_grant, derive, in_slot, new_capability, put_in_slot, standing
 from kernel_model.core.lists import append
 from kernel_model.core.parcels import add, carried
-from kernel_model.core.pools import copy_body, parcel_of, room_for, take_request
+from kernel_model.core.pools import copy_body, count_step, parcel_of, room_for, take_request
 from kernel_model.core.prices import DERIVE, HELPER_COPY_BYTE, IN_KERNEL
 from kernel_model.core.promises import is_free, must_wait_at, pledge, promise
 from kernel_model.core.room import has_completion, has_place, reserve_place
@@ -221,6 +221,7 @@ def reserve_send(k: Tables, g: int, at: int, length: int, options: int, account:
     meter["sends"] += 1
     k.graft[g]["sent"] += 1
     k.graft[g]["sent_bytes"] += length
+    count_step(k, length)
     if meter["in_user"] != 0:
         request["vetted"] = 1  # a graft is not asked about its own sends
         append(k, k.process[meter["owner"]]["queues"] + Q_DRAFTS, k.request, r)

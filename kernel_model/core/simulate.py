@@ -236,6 +236,7 @@ def section(k: Tables, c: int) -> None:
     meter["process"] = current
     meter["direct"] = NONE
     meter["eager_used"] = 0
+    meter["steps"] = 0
     meter["touched"] = 0
     beneficiary = NONE
     if core["ipi_at"] <= meter["now"]:

@@ -30,8 +30,9 @@ import numpy as np
 NONE: Final = -1
 NEVER: Final = (1 << 62) - 1  # ps: a time that does not come
 PRIORITIES: Final = 32  # 0 is the lowest; a core's ready levels fit one word
-POOL_RESERVE: Final = 512  # rows of each pool free before any event: more than 64 sends of one activation need
-ARENA_RESERVE: Final = 8 << 20  # bytes free before any event: 64 bodies of 64 KiB and as many answers
+POOL_RESERVE: Final = 512  # rows of each pool free before any event: more than a section's activations take
+ARENA_RESERVE: Final = 8 << 20  # bytes free before any event: as many as a section's activations take, and one more
+SECTION_STEPS: Final = 192  # after so many no further activation is eager in a section; one more has 64 sends at most
 
 
 def _record(names: str) -> np.dtype[Any]:
@@ -48,8 +49,8 @@ METER = _record(
     "serial touched "
     # the thread that an operation of this section hands the core to, if it is the one to run next
     "direct "
-    # worst-case ps of the activations of this section so far
-    "eager_used "
+    # worst-case ps of the activations of this section so far; how many they were, with their sends (`pools.count_step`)
+    "eager_used steps "
     # the event that a handler is about to see
     "tag badge op status slot body length event parcel "
     # the activation: in user mode or not, whose process, its operation, ps of fuel, job (user mode); sends reserved
