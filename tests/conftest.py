@@ -27,6 +27,7 @@ COMPILING = (
 )
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist looks at the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put each test that has one into its group."""
     for item in items:
