@@ -103,7 +103,7 @@ def test_the_bound_decides_where_a_handler_runs(activation: str, short: Fate, lo
 def test_no_difference_is_printed_that_was_not_foretold_with_its_reason(workload: str) -> None:
     names = tuple(mechanism.name for mechanism in ALL)
     for place in ("same", "other"):
-        assert compared(Point(workload=workload, operations=5, cores=3, place=place), *names).misses == ()  # type: ignore[arg-type]
+        assert compared(Point(workload=workload, operations=3, cores=3, place=place), *names).misses == ()  # type: ignore[arg-type]
 
 
 def test_a_graft_that_looks_at_submissions_is_not_for_servers_that_pass_requests_on() -> None:
