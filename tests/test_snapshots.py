@@ -129,17 +129,6 @@ def test_a_stream_goes_on_elsewhere_as_if_nothing_had_happened(cut: int, open_lo
     assert other.statistics.operations_in_flight == 0
 
 
-def test_a_stream_is_saved_with_all_of_its_clients(tmp_path: Path) -> None:
-    kernel = Kernel(engine="python")
-    disk, both = kernel.server("disk", reply=b"x"), [kernel.client(name) for name in ("one", "two")]
-    for app in both:
-        kernel.stream(app, slot=disk, bodies=bytes(8), operations=4, in_flight=1)
-    kernel.tables.job["stream"][1] = 0  # as if they were one group
-    with pytest.raises(GraftError) as error:
-        kernel.save(Application("half", (both[0],)), tmp_path / "half")
-    assert code(error) == "G0870"
-
-
 @pytest.mark.parametrize("seed", range(14))
 def test_whatever_is_cut_the_books_of_what_goes_on_balance(seed: int, tmp_path: Path) -> None:
     scenario = Savable(seed, "python")

@@ -26,6 +26,7 @@ from kernel_model.core import tables
 from kernel_model.core.tables import NEVER, NONE, Tables
 
 if TYPE_CHECKING:
+    from kernel_model.groups import Clients
     from kernel_model.handles import Process, Target
     from kernel_model.kernel import Kernel
     from kernel_model.persistence.rebuild import Restored
@@ -34,10 +35,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Application:
-    """Processes of one kernel that are saved together, with the endpoints at which they receive and their grafts."""
+    """Processes and groups of one kernel that are saved together, with the endpoints of those and their grafts."""
 
     name: str
-    processes: tuple[Process, ...]
+    processes: tuple[Process | Clients, ...]
 
 
 def save(kernel: Kernel, application: Application, path: Path) -> None:

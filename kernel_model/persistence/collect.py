@@ -23,12 +23,14 @@ from kernel_model.admission import handler_rows
 from kernel_model.core import prices, tables
 from kernel_model.core.tables import NEVER, NONE
 from kernel_model.persistence.contents import gather
+from kernel_model.persistence.groups import account_of, members
 from kernel_model.persistence.made import Describer
 from kernel_model.persistence.schema import LISTS, SAVED, Body, Chain, Choice, Fresh, Instant, Plain, Queue, Ref
 from kernel_model.persistence.snapshot import Alarm, Books, Graft, Made, Outside, Run, Snapshot, Thing
 from kernel_model.persistence.streams import StreamDescriber
 
 if TYPE_CHECKING:
+    from kernel_model.groups import Clients
     from kernel_model.handles import Attachment, Process
     from kernel_model.kernel import Kernel
 
@@ -36,7 +38,7 @@ COUNTS = ("activations", "user_activations", "consumed", "denied", "spent", "sen
 CARRIED = ("c0", "c1", "c2", "c3")
 
 
-def collect(kernel: Kernel, application: str, processes: Sequence[Process]) -> Snapshot:
+def collect(kernel: Kernel, application: str, processes: Sequence[Process | Clients]) -> Snapshot:
     """Return the application as it is now; no core is in the kernel."""
     return _Collector(kernel, processes).snapshot(application)
 
@@ -48,11 +50,18 @@ def rows_of_handlers(record: Any, graft: Attachment) -> dict[str, int]:
 
 
 class _Collector:
-    def __init__(self, kernel: Kernel, processes: Sequence[Process]) -> None:
+    def __init__(self, kernel: Kernel, parts: Sequence[Process | Clients]) -> None:
         self.kernel = kernel
         self.k = kernel.tables
         self.now = kernel.now_ps
-        self.processes = {process.row: process for process in processes}
+        self.processes: dict[int, Process] = {}
+        self.groups: dict[int, str] = {}
+        for process, group in members(parts):
+            self.processes[process.row] = process
+            if group is not None:
+                self.groups[process.row] = group
+        if len({process.name for process in self.processes.values()}) != len(self.processes):
+            raise fail("G0870", "two of the processes have the same name")
         self.endpoints = {
             row: endpoint
             for row, endpoint in kernel.endpoints.items()
@@ -83,7 +92,7 @@ class _Collector:
             self._map,
             StreamDescriber(self.kernel, self.processes, lambda job: self._name("job", job)),
         )
-        made = tuple(describer.process(process) for process in self.processes.values())
+        made = tuple(describer.process(process, self.groups.get(row)) for row, process in self.processes.items())
         for table in ("process", "endpoint"):
             self.pending += [(table, row) for row in self.names[table]]
         things: dict[str, dict[str, Thing]] = {table: {} for table in SAVED}
@@ -102,7 +111,7 @@ class _Collector:
                 for row, endpoint in self.endpoints.items()
             ),
             grafts=grafts,
-            accounts=tuple(self._books(process.name) for process in self.processes.values()),
+            accounts=tuple(self._books(name) for name in dict.fromkeys(account_of(part) for part in made)),
             things=things,
         )
 

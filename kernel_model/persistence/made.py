@@ -19,7 +19,8 @@ from kernel_model.contexts import Context, start_empty
 from kernel_model.core import chance, scripts, servers, tables
 from kernel_model.core.tables import NEVER, NONE
 from kernel_model.footprints import working_set_of
-from kernel_model.handles import Endpoint, Exponential, Process, Server, Times, Uniform
+from kernel_model.handles import Client, Endpoint, Exponential, Process, Server, Times, Uniform
+from kernel_model.persistence.groups import Groups, is_member
 from kernel_model.persistence.snapshot import Made
 from kernel_model.persistence.streams import StreamDescriber
 from kernel_model.serving import DRAWS, Act, Append, Constant, Faults, Read, Store, Write
@@ -45,10 +46,10 @@ class Describer:
         self.services: dict[int, str] = {}
         self.stores: dict[int, int] = {}  # arena offset -> number in the snapshot
 
-    def process(self, process: Process) -> Made:
-        """Return what a process is made of. Raises GraftError G0870 for one that cannot be saved."""
+    def process(self, process: Process, group: str | None) -> Made:
+        """Return what a process, perhaps of a group, is made of. Raises GraftError G0870 for what cannot be saved."""
         row = self.k.process[process.row]
-        if (why := self._cannot(process, row)) is not None:
+        if (why := self._cannot(process, row, group)) is not None:
             raise fail("G0870", f"`{process.name}` cannot be saved: {why}",
                        notes=("clients with jobs or streams, servers, and scripts can be",))  # fmt: skip
         common = {"core": int(row["core"]), "priority": int(row["priority"]), "context": self._context(row),
@@ -56,7 +57,7 @@ class Describer:
         match int(row["behaviour"]):
             case tables.B_CLIENT | tables.B_RINGS:
                 return Made(process.name, "client", {
-                    **common, "completions": int(row["cq_capacity"]), "slots": int(row["landing"]),
+                    **common, "group": group, "completions": int(row["cq_capacity"]), "slots": int(row["landing"]),
                     "think": self._times(int(row["think"])), "streams": self.streams.describe(process.row, self._times),
                     "rings": bool(row["ring"]), "wanted": int(row["wanted"]),
                     "patience_ps": None if row["patience"] == NEVER else int(row["patience"]),
@@ -67,7 +68,7 @@ class Describer:
                 return Made(process.name, "script", {**common, **self._script(process, row)})
         raise AssertionError(process.name)
 
-    def _cannot(self, process: Process, row: Any) -> str | None:
+    def _cannot(self, process: Process, row: Any, group: str | None) -> str | None:
         """Return why a process cannot be saved, None if it can."""
         kind = int(row["behaviour"])
         if kind == tables.B_HOST:
@@ -80,8 +81,10 @@ class Describer:
             return "a thread of the kernel polls its rings"
         if row["plan_kind"] or row["in_chains"] or row["answers"] != NONE:
             return "it works on linked or pipelined requests"
-        if row["leaving"] or row["space"] != process.row:
-            return "a graft of it is leaving, or it is one of a group"
+        if row["leaving"]:
+            return "a graft of it is leaving"
+        if group is None and is_member(self.kernel, process):
+            return "it is one of a group, which is saved as a whole"
         if self.streams.is_shared_outside(process.row):
             return "it shares a stream with a client that is not saved"
         return None
@@ -169,8 +172,8 @@ class Describer:
 class Maker:
     """Makes the processes of one application in another kernel."""
 
-    def __init__(self, kernel: Kernel, endpoints: Mapping[str, Endpoint]) -> None:
-        self.kernel, self.endpoints = kernel, endpoints
+    def __init__(self, kernel: Kernel, endpoints: Mapping[str, Endpoint], groups: Groups) -> None:
+        self.kernel, self.endpoints, self.groups = kernel, endpoints, groups
         self.stores: dict[tuple[int, int], Store] = {}
         self.contexts: dict[str, Context] = {}
         self.servers: dict[str, Server] = {}
@@ -191,7 +194,7 @@ class Maker:
         common = {"core": given["core"], "priority": given["priority"], "context": self._context(given["context"])}
         match made.kind:
             case "client":
-                client = self.kernel.client(made.name, completions=given["completions"], slots=given["slots"], **common)
+                client = self._client(made.name, given, common)
                 row = self.kernel.tables.process[client.row]
                 row["think"] = NONE if given["think"] is None else self.kernel.distribution(times_of(given["think"]))
                 row["patience"] = NEVER if given["patience_ps"] is None else given["patience_ps"]
@@ -204,6 +207,11 @@ class Maker:
                     completions=given["completions"], passive=given["passive"], **common,
                 )  # fmt: skip
         raise ValueError(f"there are no processes of the kind {made.kind!r}")
+
+    def _client(self, name: str, given: Mapping[str, Any], common: dict[str, Any]) -> Client:
+        if given["group"] is not None:
+            return self.groups.member(given["group"], given, common["context"])
+        return self.kernel.client(name, completions=given["completions"], slots=given["slots"], **common)
 
     def _endpoint(self, name: str | None) -> Endpoint | None:
         return None if name is None else self.endpoints[name]

@@ -30,9 +30,11 @@ from kernel_model.core import heap, lists, pools, tables
 from kernel_model.core.activation import next_serial
 from kernel_model.core.capabilities import lead, new_capability
 from kernel_model.core.tables import NONE
+from kernel_model.groups import Clients
 from kernel_model.handles import Attachment, Capability, Client, Jobs, Process, Server, Target
 from kernel_model.persistence.collect import COUNTS, rows_of_handlers
 from kernel_model.persistence.contents import Upgrade, spread
+from kernel_model.persistence.groups import Groups, account_of, groups_of
 from kernel_model.persistence.made import Maker, times_of
 from kernel_model.persistence.schema import LISTS, SAVED, Body, Chain, Choice, Fresh, Instant, Kind, Plain, Queue, Ref
 from kernel_model.persistence.snapshot import Alarm, Books, Graft, Made, Snapshot, Thing, every
@@ -57,12 +59,13 @@ POOLED = {
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """An application in its new kernel: its processes by name, its grafts in their order, the jobs of each client."""
+    """An application in its new kernel: processes, groups, grafts in their order, the jobs of each client."""
 
     name: str
     processes: Mapping[str, Process]
     grafts: tuple[Attachment, ...]
     jobs: Mapping[str, Jobs]
+    groups: Mapping[str, Clients]
 
 
 def rebuild(
@@ -90,9 +93,10 @@ class _Rebuilder:
         self.rows: dict[str, dict[str, int]] = {table: {} for table in SAVED}
         self.now = kernel.now_ps
         taken = {*kernel.accounts, *(endpoint.name for endpoint in kernel.endpoints.values())}
-        for part in (*snapshot.processes, *snapshot.endpoints):
-            if part.name in taken:
-                raise fail("G0875", f"there is a process or an endpoint `{part.name}` in this kernel already")
+        self.groups = groups_of(snapshot.processes)
+        for name in (*(part.name for part in (*snapshot.processes, *snapshot.endpoints)), *self.groups):
+            if name in taken:
+                raise fail("G0875", f"there is a process or an endpoint `{name}` in this kernel already")
         self._check_bindings()
         self.verified = [self._program(graft, grafts) for graft in snapshot.grafts]
 
@@ -130,7 +134,8 @@ class _Rebuilder:
         for part in self.snapshot.endpoints:
             endpoints[part.name] = self.kernel.endpoint(part.name, self._capacity(part))
             self.rows["endpoint"][part.name] = endpoints[part.name].row
-        maker = Maker(self.kernel, endpoints)
+        groups = Groups(self.kernel, {name: len(members) for name, members in self.groups.items()})
+        maker = Maker(self.kernel, endpoints, groups)
         processes = {}
         for part in self.snapshot.processes:
             process = maker.process(part)
@@ -156,7 +161,7 @@ class _Rebuilder:
                 self._link(table, self.rows[table][name], thing)
         self._count_again(processes)
         self._go_on(processes)
-        return Restored(self.snapshot.application, processes, attached, self.jobs)
+        return Restored(self.snapshot.application, processes, attached, self.jobs, groups.made)
 
     def _capacity(self, part: Made) -> int:
         capacity = self.snapshot.things["endpoint"][part.name].values["capacity"]
@@ -440,8 +445,11 @@ class _Rebuilder:
     # --- going on -----------------------------------------------------------------------------------------------------
 
     def _go_on(self, processes: Mapping[str, Process]) -> None:
+        paying: dict[str, list[Process]] = {}
+        for part in self.snapshot.processes:
+            paying.setdefault(account_of(part), []).append(processes[part.name])
         for books in self.snapshot.accounts:
-            self.kernel.carry(self._carried(books, processes[books.name]))
+            self.kernel.carry(self._carried(books, paying[books.name]))
         for name, thing in every(self.snapshot, "request"):
             if thing.values["state"] == "work":
                 lists.append(self.k, tables.Q_WORK, self.k.request, self.rows["request"][name])
@@ -457,11 +465,13 @@ class _Rebuilder:
         for process in processes.values():
             self.kernel.interrupt(process)
 
-    def _carried(self, books: Books, process: Process) -> Account:
+    def _carried(self, books: Books, processes: list[Process]) -> Account:
         """Return what an account brings with it: what was charged ahead of the cut is charged here, as it passes."""
-        row = self.k.process[process.row]
-        ahead = int(row["left"] - row["owed"])
-        row["owed"] = row["left"]
+        ahead = 0
+        for process in processes:
+            row = self.k.process[process.row]
+            ahead += int(row["left"] - row["owed"])
+            row["owed"] = row["left"]
         return Account(books.name, {**books.ps, "user": books.ps.get("user", 0) - ahead}, books.counts)
 
 

@@ -1,6 +1,6 @@
 """A snapshot: an application as named records, and its form as a file.
 
-    {"schema": 2, "digest": SHA-256 of the rest, "application": NAME, "outside": [..], "processes": [..],
+    {"schema": 3, "digest": SHA-256 of the rest, "application": NAME, "outside": [..], "processes": [..],
      "grafts": [..], "accounts": [..], "things": {"request": {"0": {"state": "queued", ..}, ..}, ..}}
 
 Nothing in it is a number of a table's row, an address, or a layout: objects have names of their own ("0", "1", .. of
@@ -29,7 +29,7 @@ from kernel_model.persistence import codec
 from kernel_model.persistence.contents import Contents
 from kernel_model.persistence.schema import LISTS, SAVED, Body, Choice, Fresh, Instant, Kind, Plain, Ref
 
-SCHEMA: Final = 2
+SCHEMA: Final = 3
 EXTRAS: Final = ("due", "into", "out_of", "outside")
 
 

@@ -14,6 +14,7 @@ from typing import Any, Final
 from grafting import limits
 from grafting.diagnostics import GraftError, fail
 from kernel_model.persistence.collect import CARRIED
+from kernel_model.persistence.groups import account_of, groups_of, wrong_with
 from kernel_model.persistence.snapshot import Snapshot, Thing, every
 
 LONGEST: Final = 1 << 60  # ps: a time that can be added to any clock
@@ -91,6 +92,15 @@ class _Checker:
             names = [part.name for part in made]
             self.expect(len(set(names)) == len(names), table, names[0] if names else "", "a name stands twice")
             self.expect(set(names) == set(self.things[table]), table, "", "its parts and its things have other names")
+        groups = groups_of(self.snapshot.processes)
+        for name, members in groups.items():
+            wrong = wrong_with(name, members)
+            self.expect(
+                wrong is None and name not in self.things["process"], "group", name, wrong or "a process has its name"
+            )
+        accounts = {account_of(part) for part in self.snapshot.processes}
+        named = [books.name for books in self.snapshot.accounts]
+        self.expect(len(named) == len(accounts) and set(named) == accounts, "account", "", "others pay than there are")
         ready = [n for n, t in every(self.snapshot, "process") if t.values["state"] in ("ready", "running")]
         self.expect(sorted(self.snapshot.ready) == sorted(ready), "process", "", "others are ready than it says")
 
