@@ -9,7 +9,7 @@ demo: $(VENV)/.demo
 	$(BIN)/python samples/demo.py build
 
 test: $(VENV)/.dev lint
-	$(BIN)/python -m pytest -n auto --dist loadgroup
+	$(BIN)/python -m pytest -n auto
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -1,15 +1,18 @@
-"""What is made once for several tests is made in one process (`pytest --dist loadgroup`).
+"""What is made once for several tests is made in one process (`pytest -n`).
 
-Tests that compile with numba are one group; those of a file that share a fixture of its module are one each.
-
-No test sees the user's own cost profiles.
+Tests that compile with numba run in one process, those of a file that share what its fixtures run in another or the
+same; all others wherever there is time. xdist's own groups (`--dist loadgroup`) are not seen under pytest 9.2, so the
+groups are found by name here. No test sees the user's own cost profiles.
 """
 
 from __future__ import annotations
 
 import os
+from pathlib import PurePath
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 os.environ["XDG_CONFIG_HOME"] = os.path.join(os.path.dirname(__file__), "no-such-directory")
 
@@ -23,20 +26,28 @@ COMPILING = (
     "test_adversaries",
     "graft compare",
     "graft paging",
+    "test_a_command_of_the_documents_succeeds",  # `graft bench` compiles its loop
     "G0809",
 )
+SHARING = ("test_compare", "test_figures", "test_mechanisms", "test_perfetto", "test_replicate")
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist looks at the marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put each test that has one into its group."""
-    for item in items:
-        if any(word in item.nodeid for word in COMPILING):
-            item.add_marker(pytest.mark.xdist_group("numba"))
-        elif isinstance(item, pytest.Function) and _shares_with_its_module(item):
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+def group_of(test: str) -> str:
+    """Return the name of a test's group: its own if it is alone."""
+    file = test.partition("::")[0]
+    if any(word in test for word in COMPILING):
+        return "numba"
+    return file if PurePath(file).stem in SHARING else test
 
 
-def _shares_with_its_module(item: pytest.Function) -> bool:
-    fixtures = item._fixtureinfo.name2fixturedefs
-    return any(found[-1].scope == "module" for found in fixtures.values())
+class Groups(LoadScopeScheduling):
+    """Gives a group to one process; the largest groups first."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return group_of(nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Groups:
+    """Have xdist use them."""
+    return Groups(config, log)

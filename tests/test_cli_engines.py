@@ -324,7 +324,6 @@ COMMANDS = [
 ]
 
 
-@pytest.mark.xdist_group("numba")  # `graft bench` compiles its loop
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c != "bench samples/list_chase.graft"])
 def test_a_command_of_the_documents_succeeds(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
