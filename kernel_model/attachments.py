@@ -223,7 +223,7 @@ def serve(kernel: Kernel, attachment: Attachment) -> None:
     The pager asks by itself (`core.eviction`).
     """
     process = attachment.process
-    if kernel.tables.process[process.row]["evicted_by"] == tables.BY_ADVICE:
+    if kernel.tables.paging[kernel.tables.process[process.row]["paging"]]["evicted_by"] == tables.BY_ADVICE:
         return
     serves = any(handler.hook.event is Event.REQUEST for handler in attachment.program.handlers)
     endpoint = int(kernel.tables.process[process.row]["endpoint"])

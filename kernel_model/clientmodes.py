@@ -40,7 +40,10 @@ def set_mode(
     process["depth"] = 0 if mode == "call" else depth
     process["batch"] = batch
     process["wanted"] = wait
-    process["poller"] = NONE if poller is None else poller.row
+    if poller is not None:
+        kernel.storage.let_poll(client.row, poller.row)
+    if mode == "linked":
+        kernel.storage.let_chain(client.row)
     process["ring"] = RINGS.get(mode, 0)
     process["behaviour"] = behaviour_of(mode)
 

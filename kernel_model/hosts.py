@@ -131,8 +131,9 @@ class Host:
 
     def _touch(self, first: int, count: int) -> None:
         """Go on at once if the pages are all there, else fault on the first that is not."""
-        if first < 0 or count < 0 or first + count > self._process["page_count"]:
-            raise fail("G0811", f"a process touched pages {first} .. {first + count} of {self._process['page_count']}",
+        there = self.kernel.tables.paging[self._process["paging"]]["count"]
+        if first < 0 or count < 0 or first + count > there:
+            raise fail("G0811", f"a process touched pages {first} .. {first + count} of {there}",
                        helps=("give it memory: kernel.pages(process, count)",))  # fmt: skip
         page = paging.touch(self.kernel.tables, self.row, first, count)
         if page == NONE:

@@ -215,13 +215,13 @@ class Kernel(Simulation):
 
     def keep_answers(self, server: Server, most: int) -> None:
         """Let a server take every request as a batch of up to `most` calls, and keep their answers meanwhile."""
-        rows = self.storage.add("row", most)
-        process = self.tables.process[server.row]
-        process["answers"], process["answer_rows"] = rows, most
+        kept = self.storage.add("answers", first=self.storage.add("row", most), count=most)
+        self.tables.process[server.row]["answers"] = kept
 
     def poller(self, name: str = "poller", *, core: int = 0, priority: int = 8) -> Process:
         """Return a new kernel thread that polls the rings of the clients that are run with it, without end."""
         number = self._process(name, core, priority, tables.B_POLLER, None, cq_capacity=0)
+        self.storage.let_poll(number, tables.NONE)
         self._starting.append(number)
         return self._named(Process(self, name, number))
 

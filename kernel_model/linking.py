@@ -96,6 +96,7 @@ def guard(ns: int, *, tag: int, flags: int = 0) -> Entry:
 
 def draft(kernel: Kernel, process: int, entries: tuple[Entry, ...]) -> None:
     """Write entries as drafts of a process."""
+    kernel.storage.let_chain(process)
     rows: list[int] = []
     for entry in entries:
         c = NONE if entry.to is None else kernel.capability(entry.to, process)

@@ -74,14 +74,16 @@ def add_pages(kernel: Kernel, process: Process, count: int, ahead: Ahead, instru
     if evict == "graft" and row["endpoint"] != tables.NONE:
         raise fail("G0801", f"`{process.name}` is a server: what its grafts are asked comes from clients",
                    notes=("a process without an endpoint can be asked about its pages",))  # fmt: skip
-    if row["page_count"] or not 1 <= count <= MOST_FRAMES or not 0 <= instruction < count:
+    if row["paging"] or not 1 <= count <= MOST_FRAMES or not 0 <= instruction < count:
         raise fail("G0801", f"process `{process.name}`: {count} pages, the instruction's {instruction}",
                    notes=("a process gets its pages once; the page of its instruction is one of them",))  # fmt: skip
     if not kernel.tables.memory[0]["frames"]:
         raise fail("G0801", "a kernel without memory has no pages", helps=("kernel.memory(frames=64) comes first",))
     first = kernel.storage.add("page", count, process=process.row)
-    row["pages"], row["page_count"], row["instruction"] = first, count, instruction
-    row["page_in"], row["evicted_by"] = AHEAD.index(ahead), EVICT.index(evict)
+    row["paging"] = kernel.storage.add(
+        "paging", first=first, count=count, instruction=instruction, lead_timer=tables.NONE,
+        page_in=AHEAD.index(ahead), evicted_by=EVICT.index(evict),
+    )  # fmt: skip
     if kernel.cache is not None:
         add_page_sets(kernel.storage, kernel.cache, first, count, PAGE_BYTES)
     kernel.tables.memory[0]["pages"] = kernel.storage.used["page"]

@@ -49,9 +49,8 @@ def give_plan(
                 raise AssertionError("a mechanism without a program does not take such a plan")
         for name, value in row.items():
             kernel.tables.step[first + number][name] = value
-    process = kernel.tables.process[client.row]
-    process["plan"], process["plan_steps"], process["plan_job"] = first, len(plan), jobs.first
-    process["plan_kind"] = kind
+    made = kernel.storage.add("plan", first=first, steps=len(plan), kind=kind, job=jobs.first)
+    kernel.tables.process[client.row]["plan"] = made
 
 
 def bytes_wanted(plan: Plan) -> tuple[int, ...]:

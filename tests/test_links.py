@@ -175,7 +175,7 @@ def cancelling(tag: int, *entries: Entry | Callable[[Server], Entry]) -> list[tu
     client = kernel.process("client", program)
     kernel.run(until_ns=1_000_000)
     process = kernel.tables.process[client.row]
-    assert process["in_chains"] == process["cq_reserved"] == 0
+    assert kernel.tables.chains[process["chains"]]["under_way"] == process["cq_reserved"] == 0
     return [(c.tag, c.outcome) for c in done]
 
 

@@ -25,7 +25,7 @@ from kernel_model.core.detaching import detach, detach_all
 from kernel_model.core.heap import drop_timer, set_timer
 from kernel_model.core.lists import first, pop, unlink
 from kernel_model.core.ops import is_under_way, withdraw
-from kernel_model.core.paging import release_pages
+from kernel_model.core.paging import drop_lead, release_pages
 from kernel_model.core.parcels import drop_completion, drop_parcel
 from kernel_model.core.prices import IN_KERNEL, VISIT
 from kernel_model.core.replies import discard_drafts
@@ -129,9 +129,8 @@ def stop(k: Tables, p: int) -> None:
     if process["timer"] != NONE:
         drop_timer(k, process["timer"])
         process["timer"] = NONE
-    if process["lead_timer"] != NONE:
-        drop_timer(k, process["lead_timer"])
-        process["lead_timer"] = NONE
+    if process["paging"] != 0:
+        drop_lead(k, p)
     cut_burst(k, p)
     process["state"] = DEAD
     release_pages(k, p)

@@ -72,7 +72,7 @@ def arrive_page(k: Tables, g: int) -> None:
     page["used"] = 1
     page["touched"] = k.meter[0]["now"]
     charge(k, payer(k, p), IN_KERNEL, PAGE_MAP, ONE)
-    trace(k, X_PAGE, p, g - k.process[p]["pages"], page["hinted"], DONE)
+    trace(k, X_PAGE, p, g - k.paging[k.process[p]["paging"]]["first"], page["hinted"], DONE)
     process = k.process[p]
     if process["state"] == FAULTING and process["a"] == g:
         wake(k, p)
@@ -84,7 +84,7 @@ def choose(k: Tables, p: int) -> int:
     """Return the page whose frame process `p` gets, for which `p` pays as far as the clock goes."""
     victim = turn_clock(k, payer(k, p))
     q = k.page[victim]["process"]
-    if k.process[q]["evicted_by"] == BY_ADVICE:
+    if k.paging[k.process[q]["paging"]]["evicted_by"] == BY_ADVICE:
         return ask_owner(k, q, victim)
     return victim
 
@@ -154,8 +154,8 @@ def ask_owner(k: Tables, p: int, victim: int) -> int:
 @hot
 def write_offer(k: Tables, p: int, victim: int, body: int) -> None:
     """Write the offer: the pages of process `p` that are in, in the order of the clock from `victim` on."""
-    process = k.process[p]
-    first, pages = process["pages"], process["page_count"]
+    paging = k.paging[k.process[p]["paging"]]
+    first, pages = paging["first"], paging["count"]
     count = 0
     seen = 0
     at = victim
@@ -200,5 +200,5 @@ def answer_of(k: Tables, p: int, body: int) -> int:
     page = load64(k.arena, meter["answer_body"])
     for i in range(i64(load64(k.arena, body))):
         if load64(k.arena, body + WORD * (1 + i)) == page:
-            return int(k.process[p]["pages"] + i64(page))
+            return int(k.paging[k.process[p]["paging"]]["first"] + i64(page))
     return NONE

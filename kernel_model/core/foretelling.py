@@ -65,25 +65,26 @@ def look_ahead(k: Tables, c: int, chosen: int) -> None:
 def set_lead(k: Tables, p: int, due: int) -> None:
     """Thread `p` will be woken by a timer at `due`: its turn is to be foretold a little earlier."""
     process = k.process[p]
-    if process["page_in"] != BY_FAULT:
+    paging = k.paging[process["paging"]]
+    if paging["page_in"] != BY_FAULT:
         early = max(k.meter[0]["now"], due - k.memory[0]["lead"])
-        process["lead_timer"] = set_timer(k, early, T_LEAD, process["core"], p, NONE)
+        paging["lead_timer"] = set_timer(k, early, T_LEAD, process["core"], p, NONE)
 
 
 @hot
 def foretell(k: Tables, p: int, by: int) -> None:
     """Thread `p` will run soon: have its pages read as its process has said, once for each turn."""
-    process = k.process[p]
-    way = process["page_in"]
-    if way == BY_FAULT or process["foretold"] != 0:
+    paging = k.paging[k.process[p]["paging"]]
+    way = paging["page_in"]
+    if way == BY_FAULT or paging["foretold"] != 0:
         return
-    process["foretold"] = 1
+    paging["foretold"] = 1
     k.memory[0]["foretold"] += 1
     trace(k, X_FORETELL, p, by, way, DONE)
     if way == BY_INSTRUCTION:
-        hint(k, p, process["instruction"] * PAGE_BYTES, ONE)
+        hint(k, p, paging["instruction"] * PAGE_BYTES, ONE)
     elif way == BY_HINT:
-        hint(k, p, process["hinted_from"] * PAGE_BYTES, process["hinted_count"])
+        hint(k, p, paging["hinted_from"] * PAGE_BYTES, paging["hinted_count"])
     elif way == BY_GRAFT:
         ask_grafts(k, p, by)
 
@@ -113,7 +114,7 @@ def show_turn(k: Tables, p: int, by: int) -> None:
     """Make the turn of thread `p` the event."""
     meter = k.meter[0]
     meter["event"] = ON_SCHEDULE
-    meter["tag"] = k.process[p]["instruction"] * PAGE_BYTES
+    meter["tag"] = k.paging[k.process[p]["paging"]]["instruction"] * PAGE_BYTES
     meter["badge"] = 0
     meter["op"] = by
     meter["status"] = 0

@@ -116,7 +116,7 @@ def fire(k: Tables, t: int) -> None:
         arrive_page(k, target)
     elif kind == T_LEAD:
         give(k, P_TIMER, k.timer, t)
-        k.process[target]["lead_timer"] = NONE
+        k.paging[k.process[target]["paging"]]["lead_timer"] = NONE
         foretell(k, target, FROM_TIMER)
     elif kind in (T_GRAFT, T_PERIODIC):
         fire_graft(k, t)

@@ -107,7 +107,7 @@ def chain_length(k: Tables, r: int) -> int:
 @hot
 def submit_chain(k: Tables, p: int, account: int) -> None:
     """Take one chain of drafts in, and start it or let it wait."""
-    queue = k.process[p]["queues"] + Q_DRAFTS
+    queue, chains = k.process[p]["queues"] + Q_DRAFTS, k.chains[k.process[p]["chains"]]
     head, last, drains = NONE, NONE, 0
     going_on = True
     while going_on:
@@ -118,7 +118,7 @@ def submit_chain(k: Tables, p: int, account: int) -> None:
         if request["flags"] & DRAIN != 0 and request["kind"] in KINDS and status != -ENOTSUP:
             drains = 1
             if head != NONE:
-                k.process[p]["drain_next"] = 1
+                chains["drain_next"] = 1
         begin_entry(k, p, r)
         request["failed"] = status
         if head == NONE:
@@ -130,9 +130,8 @@ def submit_chain(k: Tables, p: int, account: int) -> None:
         last = r
         going_on = request["flags"] & LINKS != 0 and first(k, queue) != NONE
     if k.request[head]["failed"] != DONE:
-        process = k.process[p]
-        process["in_chains"] += count_chain(k, head)
-        process["drain_next"] = 2 if process["drain_next"] != 0 else 0
+        chains["under_way"] += count_chain(k, head)
+        chains["drain_next"] = 2 if chains["drain_next"] != 0 else 0
         fail_chain(k, head)
     else:
         queue_chain(k, p, head, drains)
@@ -144,13 +143,13 @@ def check_entry(k: Tables, p: int, r: int, last: int) -> int:
 
     A ring that has seen SKIP drains no more (-EOPNOTSUPP): the kernel counts completions to know what has ended.
     """
-    request, process = k.request[r], k.process[p]
+    request, chains = k.request[r], k.chains[k.process[p]["chains"]]
     kind = request["kind"]
     if kind not in KINDS:
         return -EINVAL
     if request["flags"] & SKIP != 0:
-        process["no_drain"] = 1
-    if request["flags"] & DRAIN != 0 and process["no_drain"] != 0:
+        chains["no_drain"] = 1
+    if request["flags"] & DRAIN != 0 and chains["no_drain"] != 0:
         return -ENOTSUP
     if kind == MESSAGE:
         if not may_use(k, p, r):
@@ -197,36 +196,36 @@ def count_chain(k: Tables, r: int) -> int:
 @hot
 def queue_chain(k: Tables, p: int, head: int, drains: int) -> None:
     """Start a chain, unless it must wait for what was submitted before, or for one that waits so."""
-    process = k.process[p]
+    chains = k.chains[k.process[p]["chains"]]
     k.request[head]["drains"] = drains
-    if drains == 0 and process["drain_next"] == 2:
+    if drains == 0 and chains["drain_next"] == 2:
         k.request[head]["drains"] = 1
-    process["drain_next"] = 2 if process["drain_next"] == 1 else 0
-    alone = process["in_chains"] == 0
-    if process["deferred_first"] == NONE and (alone or (k.request[head]["drains"] == 0 and process["draining"] == 0)):
-        process["in_chains"] += count_chain(k, head)
-        process["draining"] = k.request[head]["drains"]
+    chains["drain_next"] = 2 if chains["drain_next"] == 1 else 0
+    alone = chains["under_way"] == 0
+    if chains["deferred_first"] == NONE and (alone or (k.request[head]["drains"] == 0 and chains["draining"] == 0)):
+        chains["under_way"] += count_chain(k, head)
+        chains["draining"] = k.request[head]["drains"]
         start(k, head)
         return
     k.request[head]["deferred_next"] = NONE
-    if process["deferred_first"] == NONE:
-        process["deferred_first"] = head
+    if chains["deferred_first"] == NONE:
+        chains["deferred_first"] = head
     else:
-        k.request[process["deferred_last"]]["deferred_next"] = head
-    process["deferred_last"] = head
+        k.request[chains["deferred_last"]]["deferred_next"] = head
+    chains["deferred_last"] = head
 
 
 @hot
 def release_deferred(k: Tables, p: int) -> None:
     """Start the chains that waited for others to end, as far as that allows."""
-    process = k.process[p]
-    while process["deferred_first"] != NONE:
-        head = process["deferred_first"]
-        if process["in_chains"] > 0 and (k.request[head]["drains"] != 0 or process["draining"] != 0):
+    chains = k.chains[k.process[p]["chains"]]
+    while chains["deferred_first"] != NONE:
+        head = chains["deferred_first"]
+        if chains["under_way"] > 0 and (k.request[head]["drains"] != 0 or chains["draining"] != 0):
             return
-        process["deferred_first"] = k.request[head]["deferred_next"]
-        process["in_chains"] += count_chain(k, head)
-        process["draining"] = k.request[head]["drains"]
+        chains["deferred_first"] = k.request[head]["deferred_next"]
+        chains["under_way"] += count_chain(k, head)
+        chains["draining"] = k.request[head]["drains"]
         start(k, head)
 
 
@@ -282,11 +281,11 @@ def follow(k: Tables, r: int) -> None:
     """Entry `r` has ended and is about to be told: disarm its guard, then go on with its chain, or sever it."""
     request = k.request[r]
     p = request["process"]
-    process = k.process[p]
-    process["in_chains"] -= 1
+    chains = k.chains[k.process[p]["chains"]]
+    chains["under_way"] -= 1
     request["chained"] = 0
-    if process["state"] == DEAD:  # all its entries end by themselves
-        process["deferred_first"] = NONE
+    if k.process[p]["state"] == DEAD:  # all its entries end by themselves
+        chains["deferred_first"] = NONE
         return
     failed = request["outcome"] != REPLIED or request["length"] < request["want"]
     guarding = request["kind"] == LINK_TIMEOUT and request["failed"] == DONE
@@ -306,7 +305,7 @@ def follow(k: Tables, r: int) -> None:
         else:
             share(k, r, following)
             start(k, following)
-    if process["deferred_first"] != NONE:
+    if chains["deferred_first"] != NONE:
         release_deferred(k, p)
 
 

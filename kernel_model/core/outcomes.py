@@ -35,6 +35,7 @@ from kernel_model.core.heap import drop_timer
 from kernel_model.core.leaving import note_closed, sees
 from kernel_model.core.lists import append
 from kernel_model.core.locks import touch
+from kernel_model.core.paging import drop_lead
 from kernel_model.core.parcels import drop_capabilities, free_request, land, truncate
 from kernel_model.core.pools import give, take
 from kernel_model.core.prices import HOOK_CHECK, IN_HOOK_CHECK, IN_KERNEL, NOTIFY
@@ -355,8 +356,7 @@ def stop_waiting(k: Tables, p: int) -> None:
     if process["timer"] != NONE:
         drop_timer(k, process["timer"])
         process["timer"] = NONE
-    if process["lead_timer"] != NONE:
-        drop_timer(k, process["lead_timer"])
-        process["lead_timer"] = NONE
+    if process["paging"] != 0:
+        drop_lead(k, p)
     wake(k, p)
     k.meter[0]["direct"] = p

@@ -28,7 +28,7 @@ from typing import Final
 
 from jit.hot import hot, rare
 from kernel_model.core.billing import charge, payer
-from kernel_model.core.heap import set_timer
+from kernel_model.core.heap import drop_timer, set_timer
 from kernel_model.core.lists import append, pop
 from kernel_model.core.prices import IN_KERNEL, PAGE_FAULT, PAGE_READ
 from kernel_model.core.tables import (
@@ -57,9 +57,9 @@ DONE: Final = 0
 @hot
 def touch(k: Tables, p: int, number: int, count: int) -> int:
     """Touch pages of process `p`, in user mode; return the first that is out, or NONE if all are in."""
-    process, memory = k.process[p], k.memory[0]
+    paging, memory = k.paging[k.process[p]["paging"]], k.memory[0]
     for i in range(number, number + count):
-        g = process["pages"] + i
+        g = paging["first"] + i
         page = k.page[g]
         if page["state"] != PAGE_IN:
             return int(g)
@@ -75,7 +75,8 @@ def touch(k: Tables, p: int, number: int, count: int) -> int:
 def use_pages(k: Tables, p: int, number: int, count: int) -> None:
     """Process `p` uses pages that are all in, in user mode: what of them is not in its core's cache is brought in."""
     process = k.process[p]
-    for g in range(process["pages"] + number, process["pages"] + number + count):
+    first = k.paging[process["paging"]]["first"] + number
+    for g in range(first, first + count):
         use(k, process["core"], payer(k, p), k.page[g]["footprint"])
 
 
@@ -125,10 +126,19 @@ def read_next(k: Tables) -> None:
 
 
 @hot
+def drop_lead(k: Tables, p: int) -> None:
+    """Process `p`, which has memory, is woken by something else than the timer that was to foretell its turn."""
+    paging = k.paging[k.process[p]["paging"]]
+    if paging["lead_timer"] != NONE:
+        drop_timer(k, paging["lead_timer"])
+        paging["lead_timer"] = NONE
+
+
+@hot
 def release_pages(k: Tables, p: int) -> None:
     """Process `p` is dead: its frames are free."""
-    process = k.process[p]
-    for g in range(process["pages"], process["pages"] + process["page_count"]):
+    paging = k.paging[k.process[p]["paging"]]
+    for g in range(paging["first"], paging["first"] + paging["count"]):
         if k.page[g]["state"] == PAGE_IN:
             k.page[g]["state"] = PAGE_OUT
             k.memory[0]["free"] += 1
@@ -137,12 +147,12 @@ def release_pages(k: Tables, p: int) -> None:
 @hot
 def hint(k: Tables, p: int, address: int, pages: int) -> int:
     """Process `p` will touch `pages` pages from `address` on soon: those that are out are read. 0 or -EINVAL."""
-    process = k.process[p]
+    paging = k.paging[k.process[p]["paging"]]
     if pages < 0 or pages > HINT_PAGES or address < 0 or address % PAGE_BYTES != 0:
         return -EINVAL
     number = address // PAGE_BYTES
-    if number + pages > process["page_count"]:
+    if number + pages > paging["count"]:
         return -EINVAL
     for i in range(number, number + pages):
-        ask(k, process["pages"] + i, ONE)
+        ask(k, paging["first"] + i, ONE)
     return DONE

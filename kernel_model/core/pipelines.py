@@ -37,21 +37,21 @@ ONE: Final = 1
 @hot
 def is_open(k: Tables, p: int, r: int) -> bool:
     """Whether server `p` is at work on the batch in request `r`."""
-    process = k.process[p]
-    return bool(process["batch_length"] > 0 and process["batch_of"] == k.request[r]["serial"])
+    kept = k.answers[k.process[p]["answers"]]
+    return bool(kept["length"] > 0 and kept["request"] == k.request[r]["serial"])
 
 
 @hot
 def open_batch(k: Tables, p: int, r: int) -> bool:
     """Take the batch out of request `r` and make its first call the request; whether it has one."""
-    process, request = k.process[p], k.request[r]
+    kept, request = k.answers[k.process[p]["answers"]], k.request[r]
     close_batch(k, p)
     length = request["length"]
-    process["batch_body"] = copy_body(k, request["body"], length)
-    process["batch_length"] = length
-    process["batch_of"] = request["serial"]
-    process["batch_at"] = 0
-    process["batch_step"] = 0
+    kept["body"] = copy_body(k, request["body"], length)
+    kept["length"] = length
+    kept["request"] = request["serial"]
+    kept["at"] = 0
+    kept["step"] = 0
     return next_call(k, p, r)
 
 
@@ -59,20 +59,21 @@ def open_batch(k: Tables, p: int, r: int) -> bool:
 def next_call(k: Tables, p: int, r: int) -> bool:
     """Make the next entry of the batch the request; False, and -EINVAL as the reply, if it is none."""
     process = k.process[p]
-    at, step = process["batch_at"], process["batch_step"]
-    good = at + ENTRY <= process["batch_length"] and step < process["answer_rows"]
+    kept = k.answers[process["answers"]]
+    at, step = kept["at"], kept["step"]
+    good = at + ENTRY <= kept["length"] and step < kept["count"]
     if good:
-        entry = process["batch_body"] + at
+        entry = kept["body"] + at
         source = i64(load32(k.arena, entry + SOURCE_AT))
         offset = i64(load32(k.arena, entry + OFFSET_AT))
         length = i64(load32(k.arena, entry + LENGTH_AT))
-        process["batch_at"] = at + ENTRY
+        kept["at"] = at + ENTRY
         where = entry + ENTRY
         if source == LITERAL:
-            process["batch_at"] += -(-length // ALIGNMENT) * ALIGNMENT
-            good = process["batch_at"] <= process["batch_length"]
+            kept["at"] += -(-length // ALIGNMENT) * ALIGNMENT
+            good = kept["at"] <= kept["length"]
         elif source < step:
-            answer = k.row[process["answers"] + source]
+            answer = k.row[kept["first"] + source]
             if length == WHOLE:
                 length = answer["b"]
             where = answer["a"] + offset
@@ -93,15 +94,16 @@ def next_call(k: Tables, p: int, r: int) -> bool:
 def go_on(k: Tables, p: int, r: int) -> bool:
     """The answer of a call is in the server's reply: keep it and make the next call the request; False at the end."""
     process = k.process[p]
-    if process["reply_status"] != 0 or process["batch_at"] >= process["batch_length"]:
+    kept = k.answers[process["answers"]]
+    if process["reply_status"] != 0 or kept["at"] >= kept["length"]:
         close_batch(k, p)
         return False
-    answer = k.row[process["answers"] + process["batch_step"]]
+    answer = k.row[kept["first"] + kept["step"]]
     answer["a"] = process["reply_body"]
     answer["b"] = process["reply_length"]
     answer["c"] = process["reply_room"]
     process["reply_room"] = 0
-    process["batch_step"] += 1
+    kept["step"] += 1
     if next_call(k, p, r):
         return True
     close_batch(k, p)
@@ -111,13 +113,13 @@ def go_on(k: Tables, p: int, r: int) -> bool:
 @hot
 def close_batch(k: Tables, p: int) -> None:
     """Forget the batch and its answers."""
-    process = k.process[p]
-    if process["batch_length"] == 0:
+    kept = k.answers[k.process[p]["answers"]]
+    if kept["length"] == 0:
         return
-    for step in range(process["batch_step"]):
-        answer = k.row[process["answers"] + step]
+    for step in range(kept["step"]):
+        answer = k.row[kept["first"] + step]
         give_body(k, answer["a"], answer["c"])
-    give_body(k, process["batch_body"], room_for(process["batch_length"]))
-    process["batch_length"] = 0
-    process["batch_step"] = 0
-    process["batch_of"] = NONE
+    give_body(k, kept["body"], room_for(kept["length"]))
+    kept["length"] = 0
+    kept["step"] = 0
+    kept["request"] = NONE

@@ -32,7 +32,8 @@ from kernel_model.core.tables import NONE, PLAN_LINKS, PLAN_ROUTE, PLAN_WIRES, Q
 def write_plan(k: Tables, p: int, j: int) -> int:
     """Write the requests of job `j` as drafts of process `p`; return how many of their ends concern the job."""
     process = k.process[p]
-    first, steps, kind = process["plan"], process["plan_steps"], process["plan_kind"]
+    plan = k.plan[process["plan"]]
+    first, steps, kind = plan["first"], plan["steps"], plan["kind"]
     for n in range(1 if kind == PLAN_ROUTE else steps):
         step = k.step[first + n]
         r = take_request(k)
@@ -43,7 +44,7 @@ def write_plan(k: Tables, p: int, j: int) -> int:
         request["tag"] = k.job[j]["tag"]
         request["cookie"] = j if kind == PLAN_LINKS or n == steps - 1 else NONE
         if step["source"] == NONE:
-            request["body"] = step["base"] + (j - process["plan_job"]) * step["size"]
+            request["body"] = step["base"] + (j - plan["job"]) * step["size"]
             request["length"] = step["size"]
             if kind == PLAN_WIRES and n > 0:
                 wire(k, k.step[first + n - 1]["draft"], r, 0, 0, 0)  # no bytes: only that it comes after

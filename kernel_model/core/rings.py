@@ -89,8 +89,9 @@ def next_due_job(k: Tables, p: int) -> int:
 @hot
 def publish(k: Tables, p: int) -> None:
     """Let the polling thread of client `p` see its ring."""
-    line_up(k, k.process[p]["poller"], p)
-    notice(k, k.process[p]["poller"])
+    poller = k.polling[k.process[p]["polling"]]["poller"]
+    line_up(k, poller, p)
+    notice(k, poller)
 
 
 @hot
@@ -100,7 +101,7 @@ def poller_step(k: Tables, p: int) -> int:
     if process["stage"] != 0:
         process["stage"] = 0
         return spin(k, p, k.config[0]["retry"])
-    if process["poll_first"] == NONE:
+    if k.polling[process["polling"]]["first"] == NONE:
         return spin(k, p, FOREVER)
     process["call"] = SYS_POLL
     return U_CALL

@@ -180,7 +180,8 @@ def enter_user(k: Tables, c: int, chosen: int, current: int, beneficiary: int) -
     if k.config[0]["contexts"] != 0 and core["context"] != k.process[chosen]["on"]:
         core["context"] = k.process[chosen]["on"]
         charge_change(k, account)
-    k.process[chosen]["foretold"] = 0
+    if k.process[chosen]["paging"] != 0:
+        k.paging[k.process[chosen]["paging"]]["foretold"] = 0
     if core["last"] != chosen:
         charge(k, account, IN_SWITCH, SWITCH, 1)
         trace(k, X_SWITCH, c, core["last"], chosen, 0)

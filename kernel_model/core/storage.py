@@ -17,7 +17,9 @@ from kernel_model.core.tables import NEVER, NONE, POOL_RESERVE, Tables
 POOL_TABLES = ("request", "operation", "completion", "timer", "capability", "parcel", "wire", "leg")  # by P_...
 POOLS = range(len(POOL_TABLES))
 RECORDS = {
-    "process": tables.PROCESS, "endpoint": tables.ENDPOINT, "core": tables.CORE, "ring": tables.RING,
+    "process": tables.PROCESS, "chains": tables.CHAINS, "plan": tables.PLAN, "answers": tables.ANSWERS,
+    "paging": tables.PAGING, "polling": tables.POLLING, "endpoint": tables.ENDPOINT,
+    "core": tables.CORE, "ring": tables.RING,
     "side": tables.SIDE, "queue": tables.QUEUE, "graft": tables.GRAFT, "handler": tables.HANDLER,
     "slot": tables.SLOT, "page": tables.PAGE, "footprint": tables.FOOTPRINT,
     "context": tables.CONTEXT, "refill": tables.REFILL,
@@ -82,6 +84,7 @@ class Storage:
         ))  # fmt: skip
         self.add_context(0, 0)
         self.add_footprints(1, 0)
+        self.add("paging", lead_timer=NONE)
 
     def _replace(self, **changed: Any) -> None:
         self.tables = self.tables._replace(**changed)
@@ -218,8 +221,8 @@ class Storage:
         row = self.tables.process[p : p + count]
         for name in (
             "next", "prev", "endpoint", "request", "completion", "timer", "graft", "library", "job_next", "job_last",
-            "finishing", "think", "recorder", "lead_timer", "partner", "active_on", "poller", "poll_next", "poll_first",
-            "poll_last", "plan", "deferred_first", "answers", "reply_parcel", "held", "side",
+            "finishing", "think", "recorder", "partner", "active_on", "polling", "plan",
+            "chains", "answers", "reply_parcel", "held", "side",
         ):  # fmt: skip
             row[name] = NONE
         row["state"] = tables.PARKED
@@ -234,6 +237,19 @@ class Storage:
     def add_footprints(self, count: int, lines: int) -> int:
         """Return the first of `count` footprints of so many lines, all cold."""
         return self.add("footprint", count, lines=lines, core=NONE)
+
+    def let_chain(self, p: int) -> None:
+        """Let process `p` submit chains."""
+        if self.tables.process[p]["chains"] == NONE:
+            self.tables.process[p]["chains"] = self.add("chains", deferred_first=NONE)
+
+    def let_poll(self, p: int, poller: int) -> None:
+        """Let process `p` be a client whose rings thread `poller` polls, or, if that is NONE, be such a thread."""
+        row = self.tables.process[p]["polling"]
+        if row == NONE:
+            row = self.add("polling", next=NONE, first=NONE, last=NONE)
+            self.tables.process[p]["polling"] = row
+        self.tables.polling[row]["poller"] = poller
 
     def add_continuation(self, p: int) -> None:
         """Give process `p` a continuation for deferred events, unless it has one."""

@@ -1,7 +1,7 @@
 """Submissions: what a client has written, its drafts, goes to the endpoints in order, by whoever takes it there.
 
 That is the client's own system call, or a kernel thread that polls the clients' rings (`core.rings`). The clients with
-something in their rings are lined up at their thread: a list through `poll_next`, from its `poll_first` to `poll_last`.
+something in their rings are lined up at their thread: a list by `next` of `polling`, from its `first` to its `last`.
 """
 
 from __future__ import annotations
@@ -45,28 +45,29 @@ def submit_drafts(k: Tables, p: int, account: int) -> int:
 @hot
 def line_up(k: Tables, poller: int, p: int) -> None:
     """Put client `p` at the end of the thread's list, unless it is there."""
-    process, thread = k.process[p], k.process[poller]
-    if process["poll_pending"] != 0:
+    client, thread = k.polling[k.process[p]["polling"]], k.polling[k.process[poller]["polling"]]
+    if client["pending"] != 0:
         return
-    process["poll_pending"] = 1
-    process["poll_next"] = NONE
-    if thread["poll_first"] == NONE:
-        thread["poll_first"] = p
+    client["pending"] = 1
+    client["next"] = NONE
+    if thread["first"] == NONE:
+        thread["first"] = p
     else:
-        k.process[thread["poll_last"]]["poll_next"] = p
-    thread["poll_last"] = p
+        k.polling[k.process[thread["last"]]["polling"]]["next"] = p
+    thread["last"] = p
 
 
 @hot
 def poll_rings(k: Tables, p: int) -> None:
     """SYS_POLL: submit what is in the rings of the clients that are lined up now; the thread pays for that."""
-    thread = k.process[p]
-    last = thread["poll_last"]
+    thread = k.polling[k.process[p]["polling"]]
+    last = thread["last"]
     q = NONE
     while q != last:
-        q = thread["poll_first"]
-        thread["poll_first"] = k.process[q]["poll_next"]
-        k.process[q]["poll_pending"] = 0
+        q = thread["first"]
+        client = k.polling[k.process[q]["polling"]]
+        thread["first"] = client["next"]
+        client["pending"] = 0
         if k.process[q]["state"] != DEAD:
             poll_ring(k, p, q)
 

@@ -154,8 +154,10 @@ def system_call(k: Tables, p: int) -> None:
     elif call == SYS_REST:
         rest(k, p)
     elif call == SYS_HINT:
-        process["hinted_from"] = process["a"]
-        process["hinted_count"] = process["b"]
+        if process["paging"] != 0:
+            paging = k.paging[process["paging"]]
+            paging["hinted_from"] = process["a"]
+            paging["hinted_count"] = process["b"]
     else:
         process["state"] = HALTED
     drain(k)

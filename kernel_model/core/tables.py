@@ -104,30 +104,45 @@ PROCESS = _record(
     "partner deferred entering "
     # jobs of a client, and how it does them
     "job_next job_last depth batch open_jobs finishing stalled prepare think "
-    # of a client that submits chains: entries under way; whether the running one drains; chains that wait for that;
-    # 1 if the next chain drains, as the last one had DRAIN in its middle, 2 when it is its turn; whether DRAIN is off
-    "in_chains draining deferred_first deferred_last drain_next no_drain "
-    # of a client without a program: first step, kind and number of steps of its plan, the first job that it is for
-    "plan plan_kind plan_steps plan_job "
+    # rows of what only some have: of one that submits chains, of a client without a program, of a server that keeps
+    # answers (NONE: it is no such); its pages (0: it has none)
+    "chains plan answers paging "
     # of a host that runs a graft for its clients: the job that stands for what it received
     "host_job "
-    # of a server that keeps answers (`core.pipelines`): first row of its table and how many there are; its batch, where
-    # in it the next entry is, how many calls have been answered, the serial number of the request that it came in
-    "answers answer_rows batch_body batch_length batch_at batch_step batch_of "
     # of a thread that polls: whether it spins, and has seen a change; of a client with rings: RING_..., completions to
-    # wait for, its polling thread, its place among those lined up there; of that thread: who is lined up
-    "spinning noticed ring wanted poller poll_pending poll_next poll_first poll_last "
+    # wait for; of both, if a thread of the kernel polls: its row there, else NONE
+    "spinning noticed ring wanted polling "
     "patience "  # ps after its intended time that a job still begins
-    # who says which of its pages goes (`eviction`): BY_CLOCK or BY_ADVICE
-    "evicted_by "
-    # its pages (`paging`): the first and how many; BY_..., how those of its next turn are read beforehand; the page at
-    # which it goes on, and those that it said it would touch; whether its turn has been foretold; the timer that will
-    "pages page_count page_in instruction hinted_from hinted_count foretold lead_timer "
     "recorder "  # where latencies of its operations go
     "side "  # what it has to do with rings that it shares with other processes (`shared`), or NONE
     "space "  # the process whose capabilities it uses: itself, or the first of its group
     "footprint "  # what it uses when it runs
     "r0 r1 r2 r3 r4 r5"
+)
+CHAINS = _record(
+    # of a process that submits chains (`links`): entries under way; whether the running one drains; chains that wait
+    # for that; 1 if the next chain drains, as the last one had DRAIN in its middle, 2 when it is its turn; whether
+    # DRAIN is off
+    "under_way draining deferred_first deferred_last drain_next no_drain"
+)
+PLAN = _record("first steps kind job")  # of a client: its steps, PLAN_..., the first job that it is for (`plans`)
+ANSWERS = _record(
+    # of a server that keeps answers (`pipelines`): first row of its table and how many there are; its batch, where in
+    # it the next entry is, how many calls have been answered, the serial number of the request that it came in
+    "first count body length at step request"
+)
+PAGING = _record(
+    # of a process with memory: its first page and how many; BY_CLOCK or BY_ADVICE, who says which of them goes
+    # (`eviction`)
+    "first count evicted_by "
+    # BY_..., how those of its next turn are read beforehand; the page at which it goes on, and those that it said it
+    # would touch; whether its turn has been foretold; the timer that will (`foretelling`)
+    "page_in instruction hinted_from hinted_count foretold lead_timer"
+)
+POLLING = _record(
+    # of a client whose rings are polled (`rings`): the polling thread, and its place among those lined up there; of
+    # such a thread: who is lined up
+    "poller pending next first last"
 )
 CAPABILITY = _record(
     # siblings under `parent`; C_..., whether it may be used; how often the row has been given out
@@ -288,6 +303,11 @@ class Tables(NamedTuple):
     meter: Any
     config: Any
     process: Any
+    chains: Any  # of each process that submits some
+    plan: Any  # of each client that has one
+    answers: Any  # of each server that keeps them
+    paging: Any  # of each process with memory; row 0 of all others, it has no pages and never changes
+    polling: Any  # of each client whose rings a thread polls, and of each such thread
     capability: Any
     endpoint: Any
     request: Any

@@ -79,7 +79,7 @@ class Describer:
             return "it is a thread of the kernel, or a host of grafts"
         if row["ring"] == tables.RING_POLLED:
             return "a thread of the kernel polls its rings"
-        if row["plan_kind"] or row["in_chains"] or row["answers"] != NONE:
+        if row["plan"] != NONE or row["chains"] != NONE or row["answers"] != NONE:
             return "it works on linked or pipelined requests"
         if row["leaving"]:
             return "a graft of it is leaving"

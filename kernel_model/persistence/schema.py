@@ -140,15 +140,14 @@ SAVED: Final[Mapping[str, Mapping[str, Kind]]] = MappingProxyType({
         bodies={"reply_body": ("reply_length", "reply_room")},
         # the constructor's
         fresh="core priority account queues behaviour row endpoint cq_capacity passive context on think job_last "
-        "landing patience spinning noticed ring wanted poller poll_pending poll_next poll_first poll_last partner "
-        "pages page_count page_in instruction hinted_from hinted_count foretold evicted_by active_on space recorder "
+        "landing patience spinning noticed ring wanted partner "
+        "active_on space recorder "
         "footprint told_late "
         # of behaviours that cannot be saved, see `made`
-        "in_chains draining deferred_first deferred_last drain_next no_drain plan plan_kind plan_steps plan_job "
-        "host_job answers answer_rows batch_body batch_length batch_at batch_step batch_of leaving "
+        "chains plan answers paging host_job leaving "
         # counted again, linked again
         "cq_posted cq_reserved cq_behind deferred entering operations",
-        none="next prev job_next timer lead_timer side graft library held ready_at",
+        none="next prev job_next timer polling side graft library held ready_at",
     ),
     "endpoint": _kinds(
         plain="alive capacity",
