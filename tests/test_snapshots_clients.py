@@ -1,4 +1,4 @@
-"""Groups of clients, clients of chains and plans, and polled rings in snapshots (`kernel_model.persistence`)."""
+"""Groups of clients, and clients that write a plan, in snapshots (`kernel_model.persistence`)."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 from kernels import chain_image, chase
-from test_snapshots import code, forge, refused
+from test_snapshots import code, endings, forge, refused
 
 from grafting.diagnostics import GraftError
 from kernel_model import Exponential, Kernel
 from kernel_model.core import tables
+from kernel_model.core.links import LINK
 from kernel_model.groups import Clients
-from kernel_model.handles import Server
+from kernel_model.handles import Client, Jobs, Mode, Server
 from kernel_model.persistence import Application
+from kernel_model.planning import give_plan
+from kernel_model.workloads.plan import Literal, Part, Plan, Step
 
 ELSEWHERE = 333  # ns: the clock of a kernel before it restores
 
@@ -149,3 +152,100 @@ GROUPS = {
 def test_a_forged_group_is_refused_with_a_reason(forgery: str, group: bytes, tmp_path: Path) -> None:
     assert refused(group, tmp_path / "x") is None
     assert refused(forge(group, GROUPS[forgery]), tmp_path / "x") in ("G0872", "G0873")
+
+
+# --- clients with a plan ----------------------------------------------------------------------------------------------
+
+HOPS = 3
+
+
+def planned(kind: int, mode: Mode = "submit", operations: int = 8) -> tuple[Kernel, Client, Server, Jobs]:
+    """A client that writes a plan for each job: three reads, each where the reply of the one before says."""
+    kernel = Kernel(prices={}, engine="python", seed=4, trace=True)
+    disk = kernel.server("disk", image=chain_image(5), block=64, service_ns=Exponential(100))
+    app = kernel.client("app")
+    bodies = np.arange(operations, dtype=np.uint64) % 3
+    jobs = kernel.jobs(app, slot=disk, bodies=bodies, think_ns=Exponential(50))
+    arguments = (Literal(), *(Part(number, 0, 8) for number in range(HOPS - 1)))
+    plan = Plan(tuple(Step("disk", 0, argument) for argument in arguments), enough=HOPS)
+    columns = [bodies.view(np.uint8).reshape(operations, 8)]
+    give_plan(
+        kernel, app, jobs, plan, columns, {"disk": disk.endpoint}, kind, (LINK,) * (HOPS - 1) + (0,), (64,) * HOPS
+    )
+    app.run(mode, 2)
+    return kernel, app, disk, jobs
+
+
+@pytest.mark.parametrize("mode", ["submit", "rings"])
+@pytest.mark.parametrize("kind", [tables.PLAN_WIRES, tables.PLAN_ROUTE])
+@pytest.mark.parametrize("cut", [0, 150, 700, 1_300])
+def test_a_plan_goes_on_elsewhere_as_if_nothing_had_happened(
+    cut: int, kind: int, mode: Mode, tmp_path: Path
+) -> None:  # fmt: skip
+    kernel, app, disk, jobs = planned(kind, mode)
+    kernel.run(cut)
+    kernel.save(Application("all", (app, disk)), tmp_path / "all")
+    at = kernel.now_ps
+    other = another()
+    begun = other.now_ps
+    restored = other.restore(tmp_path / "all")
+    kernel.run()
+    other.run()
+    assert endings(restored.jobs["app"], begun) == endings(jobs, at)
+    assert tables.REPLIED in set(jobs.results()["outcome"])
+    assert other.statistics.operations_in_flight == 0
+
+
+def test_a_client_of_chains_is_not_saved_even_before_it_has_begun(tmp_path: Path) -> None:
+    kernel, app, disk, _ = planned(tables.PLAN_LINKS, "linked")
+    for cut in (0, 300):
+        kernel.run(cut)
+        with pytest.raises(GraftError) as error:
+            kernel.save(Application("all", (app, disk)), tmp_path / "all")
+        assert code(error) == "G0870"
+
+
+@pytest.fixture(scope="module")
+def plan(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    kernel, app, disk, _ = planned(tables.PLAN_WIRES)
+    kernel.run(150)
+    path = tmp_path_factory.mktemp("plans") / "all"
+    kernel.save(Application("all", (app, disk)), path)
+    return path.read_bytes()
+
+
+def _plan(snapshot: Any) -> Any:
+    return snapshot["processes"][0]["arguments"]["plan"]
+
+
+def _step(snapshot: Any, number: int, field: int, value: Any) -> None:
+    _plan(snapshot)["steps"][number][field] = value
+
+
+def test_a_step_may_ask_for_bytes_that_no_reply_has(plan: bytes, tmp_path: Path) -> None:
+    """That is found when the reply comes, as in a kernel where somebody plans so."""
+    for at in (60, 64, 1 << 31):
+        assert refused(forge(plan, lambda s, at=at: _step(s, 1, 4, at)), tmp_path / "x") is None
+
+
+PLANS = {
+    "a kind that there is not": lambda s: _plan(s).update(kind="links"),
+    "a plan without steps": lambda s: _plan(s).update(steps=[]),
+    "too many steps": lambda s: _plan(s).update(steps=_plan(s)["steps"][:1] * 65),
+    "steps that are none": lambda s: _plan(s).update(steps=7),
+    "a capability that is not there": lambda s: _step(s, 0, 0, "77"),
+    "a step that takes from a later one": lambda s: _step(s, 1, 3, 2),
+    "a step that takes from itself": lambda s: _step(s, 1, 3, 1),
+    "a step that takes from before the first": lambda s: _step(s, 1, 3, -1),
+    "bytes before a reply": lambda s: _step(s, 1, 4, -8),
+    "more bytes than any body has": lambda s: _step(s, 1, 5, 1 << 40),
+    "fewer than none": lambda s: _step(s, 1, 5, -1),
+    "all bytes of a step": lambda s: _step(s, 1, 5, None),
+    "a literal too few": lambda s: _step(s, 0, 6, "00" * 8),
+    "a literal of another length": lambda s: _step(s, 0, 2, 1 << 40),
+}
+
+
+@pytest.mark.parametrize("forgery", PLANS)
+def test_a_forged_plan_is_refused_with_a_reason(forgery: str, plan: bytes, tmp_path: Path) -> None:
+    assert refused(forge(plan, PLANS[forgery]), tmp_path / "x") == "G0872"

@@ -1,6 +1,6 @@
 """What a process is made of, as opposed to what it is doing: its behaviour, data, priority, context.
 
-    client   core, priority, working set (where caches are finite), completions, slots, how it does its jobs
+    client   core, priority, working set (where caches are finite), completions, slots, group, how it does its jobs
     server   operations and what they work on, service and device times, faults
     script   its rows; how often a jump has been taken
     python   cannot be saved: what a generator will do next is nowhere but in Python. It is refused
@@ -20,6 +20,7 @@ from kernel_model.core import chance, scripts, servers, tables
 from kernel_model.core.tables import NEVER, NONE
 from kernel_model.footprints import working_set_of
 from kernel_model.handles import Client, Endpoint, Exponential, Process, Server, Times, Uniform
+from kernel_model.persistence import plans
 from kernel_model.persistence.groups import Groups, is_member
 from kernel_model.persistence.snapshot import Made
 from kernel_model.persistence.streams import StreamDescriber
@@ -59,6 +60,7 @@ class Describer:
                 return Made(process.name, "client", {
                     **common, "group": group, "completions": int(row["cq_capacity"]), "slots": int(row["landing"]),
                     "think": self._times(int(row["think"])), "streams": self.streams.describe(process.row, self._times),
+                    "plan": plans.describe(self.kernel, process.row, self.capability_name),
                     "rings": bool(row["ring"]), "wanted": int(row["wanted"]),
                     "patience_ps": None if row["patience"] == NEVER else int(row["patience"]),
                 })  # fmt: skip
@@ -79,8 +81,12 @@ class Describer:
             return "it is a thread of the kernel, or a host of grafts"
         if row["ring"] == tables.RING_POLLED:
             return "a thread of the kernel polls its rings"
-        if row["plan"] != NONE or row["chains"] != NONE or row["answers"] != NONE:
-            return "it works on linked or pipelined requests"
+        if row["ring"] == tables.RING_LINKED or row["chains"] != NONE:
+            return "it works on linked requests"
+        if row["answers"] != NONE:
+            return "it keeps a table of answers"
+        if (why := plans.why_not(self.kernel, process.row)) is not None:
+            return why
         if row["leaving"]:
             return "a graft of it is leaving"
         if group is None and is_member(self.kernel, process):

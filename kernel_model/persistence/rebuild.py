@@ -32,6 +32,7 @@ from kernel_model.core.capabilities import lead, new_capability
 from kernel_model.core.tables import NONE
 from kernel_model.groups import Clients
 from kernel_model.handles import Attachment, Capability, Client, Jobs, Process, Server, Target
+from kernel_model.persistence import plans
 from kernel_model.persistence.collect import COUNTS, rows_of_handlers
 from kernel_model.persistence.contents import Upgrade, spread
 from kernel_model.persistence.groups import Groups, account_of, groups_of
@@ -156,6 +157,7 @@ class _Rebuilder:
         self._keep(processes, attached)
         for part in self.snapshot.processes:
             maker.mode(processes[part.name], part)
+            plans.give(self.kernel, processes[part.name].row, part, self.rows["capability"])
         for table in LISTS:
             for name, thing in every(self.snapshot, table):
                 self._link(table, self.rows[table][name], thing)
