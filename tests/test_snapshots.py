@@ -329,6 +329,8 @@ FORGERIES = {
     "a field too few": lambda s: s["things"]["process"]["app"].pop("stage"),
     "an operation without a request": lambda s: s["things"]["operation"].update(
         {"77": dict(_any(s, "operation"))}),
+    "a job that is done, of nobody": lambda s: _finished(s, None),
+    "a job that is done, of a server": lambda s: _finished(s, "disk"),
     "a random stream that is stuck": lambda s: s["things"]["process"]["disk"].update(r0=0),
     "a server of another kind": lambda s: s["processes"][1].update(kind="kernel"),
     "a priority that there is not": lambda s: s["processes"][0]["arguments"].update(priority=99),
@@ -338,6 +340,10 @@ FORGERIES = {
 
 def _any(snapshot: Any, table: str) -> Any:
     return next(iter(snapshot["things"][table].values()))
+
+
+def _finished(snapshot: Any, owner: str | None) -> None:
+    snapshot["things"]["job"]["99"] = {**_any(snapshot, "job"), "state": "done", "owner": owner}
 
 
 def _cycle(snapshot: Any) -> None:

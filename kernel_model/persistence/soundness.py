@@ -82,6 +82,7 @@ class _Checker:
         self.parcels()
         self.operations()
         self.completions()
+        self.jobs()
         self.grafts()
 
     # --- the parts ----------------------------------------------------------------------------------------------------
@@ -313,6 +314,12 @@ class _Checker:
                 listed[hand] = name
         for name, _ in every(self.snapshot, "completion"):
             self.expect(name in listed, "completion", name, "nobody will ever see it")
+
+    def jobs(self) -> None:
+        """A job, done or not, is a client's."""
+        clients = {part.name for part in self.snapshot.processes if part.kind == "client"}
+        for name, thing in every(self.snapshot, "job"):
+            self.expect(thing.values["owner"] in clients, "job", name, "it is of no client")
 
     def grafts(self) -> None:
         """A graft is of a process; it shares the maps of one before it, of the same program."""
