@@ -208,7 +208,7 @@ def test_a_point_out_of_range_is_refused(values: dict[str, object]) -> None:
     assert [d.code for d in caught.value.diagnostics] == ["G0858"]
 
 
-def test_a_point_runs_alike_in_both_tiers() -> None:
+def test_numba_a_point_runs_alike_in_both_tiers() -> None:
     point = replace(ONE_POINT, servers="each")
     one, two = run(point, tier="python"), run(point, tier="numba")
     assert isinstance(one, Outcome)

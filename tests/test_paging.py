@@ -281,9 +281,9 @@ def test_numba_page_in_helps_where_something_is_known_before_the_turn() -> None:
     assert results.table(found).row_count == len(found)
 
 
-def test_cold_caches_after_a_page_in_cost_the_same_whoever_had_the_pages_read() -> None:
+def test_numba_cold_caches_after_a_page_in_cost_the_same_whoever_had_the_pages_read() -> None:
     hot, finite = (
-        {s.ahead: page_in.page_in(s, tier="python") for s in page_in.settings(["periodic"], turns=9, caches=caches)}
+        {s.ahead: page_in.page_in(s, tier="numba") for s in page_in.settings(["periodic"], turns=9, caches=caches)}
         for caches in ("hot", "finite")
     )
     for ahead in AHEAD:
