@@ -20,6 +20,7 @@ COMPILING = (
     "numba",
     "test_tiers",
     "test_kernel_tiers",
+    "test_foretelling",
     "test_conformance",
     "test_maps",
     "test_accounts",

@@ -30,14 +30,14 @@ SLOW = Point(workload="list", hops=3, operations=4, profile="mach-1993")
 
 @cache
 def outcome(point: Point) -> Outcome:
-    found = run(point, tier="python")
+    found = run(point, tier="numba")
     assert isinstance(found, Outcome)
     return found
 
 
 @cache
 def compared(point: Point, *names: str) -> Comparison:
-    return compare(by_mechanisms([point], names), runner=lambda each: run(each, tier="python"))
+    return compare(by_mechanisms([point], names), runner=lambda each: run(each, tier="numba"))
 
 
 def said(comparison: Comparison) -> str:
