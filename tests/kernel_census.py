@@ -67,6 +67,7 @@ class Census:
         self.completions()
         self.timers()
         self.capabilities()
+        self.own_rows()
         self.parcels()
         self.bodies()
         self.waiting()
@@ -297,6 +298,15 @@ class Census:
                 if waiting:
                     assert row["kind"] == tables.C_ENDPOINT
                     assert k.parcel[k.request[waiting[0]]["parcel"]]["awaiting"] > 0, "waits for nothing"
+
+    def own_rows(self) -> None:
+        """What only some processes have is in rows of one process each; row 0 of `paging` is as it was made."""
+        for name, first in (("chains", 0), ("plan", 0), ("answers", 0), ("polling", 0), ("paging", 1)):
+            rows = [int(self.k.process[p][name]) for p in self.processes if self.k.process[p][name] >= first]
+            assert sorted(rows) == list(range(first, self.kernel.storage.used[name])), f"rows of `{name}`"
+        nobody = self.k.paging[0]
+        assert nobody["lead_timer"] == NONE
+        assert not any(nobody[name] for name in nobody.dtype.names if name != "lead_timer")
 
     def parcels(self) -> None:
         k, found, legs, wires = self.k, Counter[int](), Counter[int](), Counter[int]()
