@@ -1,6 +1,7 @@
 """Predictions written down before the runs, then the table of errors: `docs/validation.md` says what each rests on.
 
     python -m benchmarks.validation [PART..] [--out FILE] [--seeds N] [--rounds N] [--repeats N]
+                                   [--settle SECONDS]
 
 Each part writes its predictions to FILE (default `predictions.jsonl`, one line a part), prints their digest, and only
 then runs. Parts, all by default:
@@ -33,6 +34,7 @@ from kernel_model.validation.predictions import COLUMNS, Prediction, frozen, out
 SEEDS, OPERATIONS = 200, 20_000
 COVERED = (0.9, 0.99)
 ROUNDS = 41
+SETTLE = 60  # seconds
 
 
 class Record:
@@ -111,8 +113,10 @@ LIVE_PART = {
 }
 
 
-def live(record: Record, wanted: Sequence[str], rounds: int, repeats: int) -> None:
+def live(record: Record, wanted: Sequence[str], rounds: int, repeats: int, settle: int) -> None:
     """Predict chains on this machine's kernel from its calibrated primitives, then run them.
+
+    Before all that the machine is kept busy for `settle` seconds, so that its speed is what it will be.
 
     The primitives are measured once more afterwards: where they have moved, the machine did, and the errors with it.
     """
@@ -120,6 +124,7 @@ def live(record: Record, wanted: Sequence[str], rounds: int, repeats: int) -> No
     if reason:
         print(f"\n## Linux\n\nnot run: {reason}")
         return
+    machine.settle(settle)
     print(f"\n## This machine's primitives\n\n{rounds} rounds; {machine.load()}", flush=True)
     profile = costs.parse(calibrate.calibrate(rounds), filename="calibrated")
     print(f"profile {profile.name}, sha256 {profile.digest}", flush=True)
@@ -159,6 +164,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=SEEDS)
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="of the calibration")
     parser.add_argument("--repeats", type=int, default=loads.ROUNDS, help="of each load")
+    parser.add_argument("--settle", type=int, default=SETTLE, help="seconds of work before Linux is measured")
     arguments = parser.parse_args()
     wanted = arguments.part or parts
     if unknown := set(wanted) - set(parts):
@@ -173,7 +179,7 @@ def main() -> int:
     if "simulated" in wanted:
         simulated(record)
     if on_linux := [part for part in LIVE if part in wanted]:
-        live(record, on_linux, arguments.rounds, arguments.repeats)
+        live(record, on_linux, arguments.rounds, arguments.repeats, arguments.settle)
     if "theory" in wanted:
         good &= theory(record, arguments.seeds)
     return 0 if good else 1

@@ -156,7 +156,7 @@ def test_numba_the_profile_and_all_predictions_are_frozen_before_the_first_chain
     monkeypatch.setattr(loads, "plans", lambda _profile: [])
     monkeypatch.setattr(chains, "measure", first)
     with pytest.raises(InterruptedError):
-        validation.live(record, validation.LIVE, 3, 1)
+        validation.live(record, validation.LIVE, 3, 1, 0)
     assert profile.digest in seen[0]
     frozen = record.path.read_text().splitlines()
     assert len(frozen) == len(validation.LIVE)
