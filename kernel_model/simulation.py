@@ -254,13 +254,9 @@ class Simulation:
         before = -1
         while True:
             reason, argument = self._hot.advance(self.tables, until, EVENTS_AT_ONCE)
-            if reason == tables.S_HOST:
-                self._hosts[argument].resume()
-            elif reason == tables.S_GROW:
-                self.storage.grow()
-            elif reason == tables.S_FAULT:
-                self._fault(argument)
-            elif reason == tables.S_EVENTS:
+            if self._attend(reason, argument):
+                continue
+            if reason == tables.S_EVENTS:
                 if self.now_ps == before:
                     raise fail("G0809", f"time stands still at {self.now_ps / PS} ns: {EVENTS_AT_ONCE:,} events",
                                helps=("give some step of each loop a price or a time",))  # fmt: skip
@@ -290,14 +286,20 @@ class Simulation:
             if persistence.is_between_entries(self.tables):
                 self._hot.settle(self.tables, self.now_ps)
                 return
-            reason, argument = self._hot.advance(self.tables, NEVER - 1, 1)
-            if reason == tables.S_HOST:
-                self._hosts[argument].resume()
-            elif reason == tables.S_GROW:
-                self.storage.grow()
-            elif reason == tables.S_FAULT:
-                self._fault(argument)
+            self._attend(*self._hot.advance(self.tables, NEVER - 1, 1))
         raise fail("G0870", f"there was no moment between two entries of the kernel in {EVENTS_TO_LEAVE:,} events")
+
+    def _attend(self, reason: int, argument: int) -> bool:
+        """Do what the core has stopped for, if it is what only Python can do; return whether it was."""
+        if reason == tables.S_HOST:
+            self._hosts[argument].resume()
+        elif reason == tables.S_GROW:
+            self.storage.grow()
+        elif reason == tables.S_FAULT:
+            self._fault(argument)
+        else:
+            return False
+        return True
 
     def _fault(self, fault: int) -> None:
         number = int(self.tables.meter[0]["fault_handler"])

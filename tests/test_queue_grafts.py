@@ -134,15 +134,20 @@ def test_linked_ends_every_operation_as_io_uring(seed: int, tier: TierName) -> N
     assert len(run.kernel.map(run.graft, "links")) == 0
 
 
-@pytest.mark.parametrize("seed", range(8))
-def test_an_entry_that_cannot_be_submitted_takes_its_chain_with_it_as_in_io_uring(seed: int) -> None:
+def with_dead_stations(seed: int) -> list[Entry]:
+    """Chains of which some entries, but none that is guarded or a guard, go to a station that takes nothing."""
     draw = random.Random(seed)
     batch = chained(draw, 30)
     guarded = {entry.tag for entry, after in pairwise(batch) if after.guard is not None}
-    given = [
+    return [
         replace(e, station="dead") if e.guard is None and e.tag not in guarded and draw.random() < 0.15 else e
         for e in batch
     ]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_an_entry_that_cannot_be_submitted_takes_its_chain_with_it_as_in_io_uring(seed: int) -> None:
+    given = with_dead_stations(seed)
     run = bench("linked", ["file"], idle=["clock"],
                 answer=lambda op: (16).to_bytes(8, "little") + bytes(24 if op == 0 else 0))  # fmt: skip
     door = run.kernel.endpoint("dead")
@@ -323,13 +328,7 @@ def test_linked_ends_every_operation_as_the_kernels_own_links(seed: int, tier: T
 
 @pytest.mark.parametrize("seed", range(8))
 def test_an_entry_that_cannot_be_submitted_severs_in_the_graft_as_in_the_kernels_own_links(seed: int) -> None:
-    draw = random.Random(seed)
-    batch = chained(draw, 30)
-    guarded = {entry.tag for entry, after in pairwise(batch) if after.guard is not None}
-    given = [
-        replace(e, station="dead") if e.guard is None and e.tag not in guarded and draw.random() < 0.15 else e
-        for e in batch
-    ]
+    given = with_dead_stations(seed)
     assert linked_by_kernel(given, 1, "python") == references.linked(given, dead=frozenset({"dead"}))
 
 

@@ -32,6 +32,19 @@ def another(**options: Any) -> Kernel:
     return kernel
 
 
+def both_ways(kernel: Kernel, members: tuple[Any, ...], cut: int, folder: Path) -> tuple[Kernel, Any, int, int]:
+    """Save `members` at `cut` (ns) and let both go on; return the other kernel, what is there, and both clocks then."""
+    kernel.run(cut)
+    kernel.save(Application("all", members), folder / "all")
+    at = kernel.now_ps
+    other = another()
+    begun = other.now_ps
+    restored = other.restore(folder / "all")
+    kernel.run()
+    other.run()
+    return other, restored, at, begun
+
+
 def ends(kernel: Kernel, since: int, names: dict[int, int]) -> list[Any]:
     """What became of each job after a moment, and when; processes under the numbers of `names`."""
     jobs = [(time - since, *rest) for time, what, *rest in kernel.events() if what == "job" and time > since]
@@ -63,14 +76,7 @@ def crowd(seed: int = 4, open_loop: bool = False) -> tuple[Kernel, Clients, Serv
 @pytest.mark.parametrize("cut", [0, 150, 900, 2_500, 9_000])
 def test_a_group_goes_on_elsewhere_as_if_nothing_had_happened(cut: int, open_loop: bool, tmp_path: Path) -> None:
     kernel, users, disk = crowd(open_loop=open_loop)
-    kernel.run(cut)
-    kernel.save(Application("all", (users, disk)), tmp_path / "all")
-    at = kernel.now_ps
-    other = another()
-    begun = other.now_ps
-    restored = other.restore(tmp_path / "all")
-    kernel.run()
-    other.run()
+    other, restored, at, begun = both_ways(kernel, (users, disk), cut, tmp_path)
     group = restored.groups["user"]
     assert len(group) == 5
     assert not differ(ends(other, begun, numbered(group)), ends(kernel, at, numbered(users)))
@@ -183,14 +189,7 @@ def test_a_plan_goes_on_elsewhere_as_if_nothing_had_happened(
     cut: int, kind: int, mode: Mode, tmp_path: Path
 ) -> None:  # fmt: skip
     kernel, app, disk, jobs = planned(kind, mode)
-    kernel.run(cut)
-    kernel.save(Application("all", (app, disk)), tmp_path / "all")
-    at = kernel.now_ps
-    other = another()
-    begun = other.now_ps
-    restored = other.restore(tmp_path / "all")
-    kernel.run()
-    other.run()
+    other, restored, at, begun = both_ways(kernel, (app, disk), cut, tmp_path)
     assert endings(restored.jobs["app"], begun) == endings(jobs, at)
     assert tables.REPLIED in set(jobs.results()["outcome"])
     assert other.statistics.operations_in_flight == 0

@@ -26,13 +26,12 @@ from __future__ import annotations
 from typing import Final
 
 from jit.hot import hot
-from kernel_model.core.activation import ON_SUBMIT, handler_for
 from kernel_model.core.billing import charge, payer
 from kernel_model.core.capabilities import address, check_capability, may_use
 from kernel_model.core.jobs import close_job, open_job
 from kernel_model.core.leaving import hand_back
-from kernel_model.core.library import call_step, digest, vet
-from kernel_model.core.lists import append, first, pop
+from kernel_model.core.library import call_step, digest, propose
+from kernel_model.core.lists import first, pop
 from kernel_model.core.parcels import drop_completion, drop_draft
 from kernel_model.core.pools import copy_body, give_body, room_for, take, take_request
 from kernel_model.core.prices import IN_USER, PREPARE
@@ -118,12 +117,7 @@ def begin_hosted(k: Tables, p: int, j: int, received: int) -> None:
     request["body"] = copy_body(k, asked["body"], asked["length"])
     request["room"] = room_for(asked["length"])
     request["cookie"] = j
-    g = process["library"]
-    h = handler_for(k, g, ON_SUBMIT, r) if g != NONE else NONE
-    if h == NONE:
-        append(k, process["queues"] + Q_DRAFTS, k.request, r)
-    else:
-        vet(k, p, g, h, r)
+    propose(k, p, r)
 
 
 # --- a server that is a host ------------------------------------------------------------------------------------------

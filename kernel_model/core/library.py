@@ -210,10 +210,16 @@ def begin_job(k: Tables, p: int, j: int) -> None:
     request["length"] = job["length"]
     request["cookie"] = j
     job["pending"] = 1
-    g = process["library"]
+    propose(k, p, r)
+
+
+@hot
+def propose(k: Tables, p: int, r: int) -> None:
+    """Put a new draft to the others of process `p`, or what its `submit` handlers make of it."""
+    g = k.process[p]["library"]
     h = handler_for(k, g, ON_SUBMIT, r) if g != NONE else NONE
     if h == NONE:
-        append(k, process["queues"] + Q_DRAFTS, k.request, r)
+        append(k, k.process[p]["queues"] + Q_DRAFTS, k.request, r)
     else:
         vet(k, p, g, h, r)
 

@@ -491,7 +491,7 @@ FAULT_MANY_SENDS: Final = 100  # a server's handler sent more than once: a reque
 FAULT_STEER: Final = 101  # a server's `request` handler steered: it has received the request already
 
 # errno values that operations return, negated (Linux's numbers)
-EPERM, ENOENT, EBADF, EAGAIN, ENOMEM, EINVAL, EPIPE, ENODATA = 1, 2, 9, 11, 12, 22, 32, 61
+EPERM, ENOENT, EBADF, EAGAIN, EINVAL, EPIPE, ENODATA = 1, 2, 9, 11, 22, 32, 61
 ENOSPC: Final = 28
 ECONNRESET, ETIMEDOUT, ECONNREFUSED, ECANCELED, ENOTSUP = 104, 110, 111, 125, 95
 
